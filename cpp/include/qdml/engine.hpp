@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+/// The public face of libqdml: load a `.qdml` potential, evaluate energies, forces and virials of a graph.
+///
+/// Units Å and eV, conventions in docs/conventions.md. Nothing here knows of Python or LAMMPS. All faults are
+/// `qdml::Error` (never exit, abort or print). One Engine may be used by one thread at a time; it runs OpenMP inside.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace qdml {
+
+/// A fault with a stable code (docs/file-format.md lists the file codes) and a message that says what to do.
+class Error : public std::runtime_error {
+public:
+    Error(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}
+    const std::string& code() const noexcept { return code_; }
+
+private:
+    std::string code_;
+};
+
+enum class Precision {
+    mixed,    ///< fp64 displacements and totals, fp32 kernels
+    float64,  ///< fp64 throughout: the reference
+};
+
+/// What a file says of itself; strings are copies.
+struct ModelInfo {
+    std::string path;
+    std::string hash;  ///< SHA-256 of the file's bytes, hexadecimal
+    std::string metadata_json;  ///< the JSON document of the file, verbatim
+    std::vector<std::string> species;  ///< chemical symbols, index = model species
+    double cutoff = 0.0;  ///< Å
+    int n_layers = 0;
+    int message_channels = 0;
+    std::string architecture;  ///< one line for humans, e.g. "cartesian-summed, l_max 2, 32 channels, 3 layers, 5.5 Å"
+};
+
+/// One domain: local atoms 0..n_local-1, ghosts n_local..n_total-1, directed edges grouped by local center.
+///
+/// Arrays are owned by the caller and only read. Edges longer than the cutoff are allowed and skipped. The list must be
+/// symmetric over the whole system (every edge's reverse is in the list of the rank that owns its center).
+struct Graph {
+    int n_local = 0;
+    int n_total = 0;
+    const int* species = nullptr;  ///< [n_total] model species; -1: not part of the model (must have no edges)
+    const std::int64_t* row_start = nullptr;  ///< [n_local + 1]
+    const int* neighbor = nullptr;  ///< [n_edges] index into 0..n_total-1
+    const double* edge_vector = nullptr;  ///< [n_edges][3] r_ij = x_j - x_i, Å
+};
+
+/// How ghost rows get their owners' values between layers. Serial callers without ghosts pass none.
+class Exchange {
+public:
+    virtual ~Exchange() = default;
+    /// Fill rows n_local..n_total-1 of `rows` [n_total][width] from their owners. Called the same number of times, with the
+    /// same widths and in the same order on every rank, also on ranks without atoms or edges.
+    virtual void fill_ghosts(float* rows, int width) = 0;
+    virtual void fill_ghosts(double* rows, int width) = 0;
+};
+
+/// What to compute beyond energy, forces and virial.
+struct Request {
+    bool atom_energy = false;
+    bool atom_virial = false;
+};
+
+/// Results; vectors are resized by compute and reused between calls.
+struct Result {
+    double energy = 0.0;  ///< of the local atoms, eV
+    double virial[9] = {};  ///< W row-major, eV: the edges found by this rank
+    std::vector<double> force;  ///< [n_total][3]; rows of ghosts belong to their owners (caller adds them up)
+    std::vector<double> atom_energy;  ///< [n_local]
+    std::vector<double> atom_virial;  ///< [n_total][9], sums to virial
+};
+
+class Engine {
+public:
+    /// Memory-map, check and load a file; throws Error naming file, tensor, found and expected.
+    explicit Engine(const std::string& path, Precision precision = Precision::mixed);
+    ~Engine();
+    Engine(Engine&&) noexcept;
+    Engine& operator=(Engine&&) noexcept;
+
+    const ModelInfo& info() const noexcept;
+    Precision precision() const noexcept;
+
+    /// Largest width ever passed to Exchange::fill_ghosts (values per row): sizes communication buffers.
+    int max_exchange_width() const noexcept;
+    /// Estimated bytes of all work arrays for so many local atoms, ghosts and edges.
+    std::int64_t memory_estimate(std::int64_t n_local, std::int64_t n_ghost, std::int64_t n_edges) const noexcept;
+
+    /// Evaluate. `exchange` may be null only when n_total == n_local on every rank. Bitwise the same for any number of threads.
+    void compute(const Graph& graph, const Request& request, Exchange* exchange, Result& result);
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+/// Neighbour list of a periodic or finite system with explicit images; any cell, any cutoff.
+struct NeighborList {
+    std::vector<std::int64_t> row_start;  ///< [n + 1]
+    std::vector<int> neighbor;  ///< [n_edges]
+    std::vector<int> shift;  ///< [n_edges][3] image of the neighbour
+    std::vector<double> edge_vector;  ///< [n_edges][3]
+};
+
+/// All directed edges with r < cutoff, rows ordered by (distance, neighbour, shift). Linked cells, O(n).
+/// `cell` [9] row-major, rows are the vectors (ignored along non-periodic directions), `pbc` [3].
+/// Throws Error (`value_invalid`) for a singular cell along periodic directions or non-finite positions.
+NeighborList build_neighbor_list(int n, const double* positions, const double* cell, const bool* pbc, double cutoff);
+
+/// Version of this library, "major.minor.patch".
+const char* version() noexcept;
+
+}  // namespace qdml

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The `qdml` command line: one module per subcommand."""
