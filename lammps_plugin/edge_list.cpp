@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/// Candidate rows on every rebuild, edges within the cutoff on every step.
+
+#include "edge_list.h"
+
+#include "neigh_list.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace qdml_lammps {
+
+namespace {
+
+/// Images of one atom differ by lattice vectors, so a coarse grid tells them apart and hides the rounding of ghost
+/// positions, which differs between decompositions.
+constexpr double kImageGrid = 1.0e3;  // cells per Å
+
+long long grid_cell(double distance) { return std::llround(distance * kImageGrid); }
+
+}  // namespace
+
+void EdgeList::rebuild(const LAMMPS_NS::NeighList& list, int n_local, const int* species, const double* const* x,
+                       const LAMMPS_NS::tagint* tag)
+{
+    n_local_ = n_local;
+    // Under pair_style hybrid the list holds only some of the local atoms; the others keep an empty row.
+    candidate_start_.assign(static_cast<std::size_t>(n_local) + 1, 0);
+    for (int ii = 0; ii < list.inum; ++ii) {
+        const int i = list.ilist[ii];
+        if (i < n_local && species[i] >= 0) candidate_start_[i + 1] = list.numneigh[i];
+    }
+    for (int i = 0; i < n_local; ++i) candidate_start_[i + 1] += candidate_start_[i];
+    candidate_.resize(static_cast<std::size_t>(candidate_start_[n_local]));
+
+#pragma omp parallel for schedule(dynamic, 64)
+    for (int i = 0; i < n_local; ++i) {
+        int* row = candidate_.data() + candidate_start_[i];
+        const auto n = static_cast<int>(candidate_start_[i + 1] - candidate_start_[i]);
+        for (int k = 0; k < n; ++k) row[k] = list.firstneigh[i][k] & NEIGHMASK;
+        std::sort(row, row + n, [&](int a, int b) {
+            if (tag[a] != tag[b]) return tag[a] < tag[b];
+            for (int d = 2; d >= 0; --d) {
+                const long long cell_a = grid_cell(x[a][d] - x[i][d]);
+                const long long cell_b = grid_cell(x[b][d] - x[i][d]);
+                if (cell_a != cell_b) return cell_a < cell_b;
+            }
+            return a < b;
+        });
+        // Atoms outside the model (NULL types) are marked and never become edges.
+        for (int k = 0; k < n; ++k) {
+            if (species[row[k]] < 0) row[k] = -1;
+        }
+    }
+}
+
+void EdgeList::update(const double* const* x, double cutoff)
+{
+    const double cutoff_squared = cutoff * cutoff;
+    row_start_.assign(static_cast<std::size_t>(n_local_) + 1, 0);
+
+    auto is_edge = [&](int i, int j, double* r) {
+        if (j < 0) return false;
+        for (int d = 0; d < 3; ++d) r[d] = x[j][d] - x[i][d];
+        return r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < cutoff_squared;
+    };
+
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < n_local_; ++i) {
+        double r[3];
+        std::int64_t n = 0;
+        for (std::int64_t e = candidate_start_[i]; e < candidate_start_[i + 1]; ++e) n += is_edge(i, candidate_[e], r) ? 1 : 0;
+        row_start_[i + 1] = n;
+    }
+    for (int i = 0; i < n_local_; ++i) row_start_[i + 1] += row_start_[i];
+
+    const auto n_edges = static_cast<std::size_t>(row_start_[n_local_]);
+    neighbor_.resize(n_edges);
+    edge_vector_.resize(3 * n_edges);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < n_local_; ++i) {
+        std::int64_t out = row_start_[i];
+        double r[3];
+        for (std::int64_t e = candidate_start_[i]; e < candidate_start_[i + 1]; ++e) {
+            if (!is_edge(i, candidate_[e], r)) continue;
+            neighbor_[out] = candidate_[e];
+            std::copy(r, r + 3, edge_vector_.begin() + 3 * out);
+            ++out;
+        }
+    }
+}
+
+double EdgeList::memory_bytes() const
+{
+    return static_cast<double>(candidate_start_.capacity() * sizeof(std::int64_t) + candidate_.capacity() * sizeof(int) +
+                               row_start_.capacity() * sizeof(std::int64_t) + neighbor_.capacity() * sizeof(int) +
+                               edge_vector_.capacity() * sizeof(double));
+}
+
+}  // namespace qdml_lammps
