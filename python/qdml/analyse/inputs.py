@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""What a report is made from: the given paths, what was read from them, and what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qdml.analyse.curves import Curves, read_metrics
+from qdml.analyse.frames import Reference, read_reference
+from qdml.analyse.logfile import LammpsLog, read_log
+from qdml.analyse.parity import Evaluation, read_evaluation
+from qdml.analyse.trajectory import Trajectory, read_trajectory
+from qdml.errors import DataError
+
+FORCE_LIMIT = 120.0
+"""meV/Å, root mean square over the components of held-out frames."""
+
+ENERGY_LIMIT = 5.0
+"""meV/atom, root mean square over held-out frames."""
+
+DRIFT_LIMIT = 1e-5
+"""eV/atom/ps of an NVE run."""
+
+TEMPERATURE_WINDOW = 150.0
+"""K; DFT frames this near the temperature of the run are compared with it."""
+
+
+@dataclass
+class Paths:
+    """Command-line input; None or empty where an option was not given."""
+
+    fit: Path | None = None
+    trajectory: Path | None = None
+    log: Path | None = None
+    reference: list[Path] = field(default_factory=list)
+    stride: int = 1
+    skip: int = 0
+    species: list[str] | None = None
+
+
+@dataclass
+class Inputs:
+    """Everything that was read; None where it does not exist. missing: name -> reason."""
+
+    paths: Paths
+    curves: Curves | None = None
+    evaluation: Evaluation | None = None
+    config: str | None = None
+    model_path: Path | None = None
+    log: LammpsLog | None = None
+    trajectory: Trajectory | None = None
+    reference: Reference | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def read_inputs(paths: Paths) -> Inputs:
+    """Read all that exists.
+
+    Raises DataError when nothing was given, a given path does not exist, or a file is damaged.
+    Options not given, and files a fit has not written yet, are recorded in `missing` instead.
+    """
+    given = [paths.fit, paths.trajectory, paths.log, *paths.reference]
+    if not any(given):
+        raise DataError(
+            "nothing to report on: give at least one of --fit, --trajectory, --log, --reference"
+        )
+    for path in filter(None, given):
+        if not path.exists():
+            raise DataError(f"{path}: does not exist; correct the path or leave the option out")
+    inputs = Inputs(paths)
+    _read_fit(inputs)
+    if paths.log:
+        inputs.log = read_log(paths.log)
+    else:
+        inputs.missing["log"] = "--log was not given"
+    if paths.trajectory:
+        inputs.trajectory = read_trajectory(
+            paths.trajectory, stride=paths.stride, skip=paths.skip, species=paths.species
+        )
+    else:
+        inputs.missing["trajectory"] = "--trajectory was not given"
+    if paths.reference:
+        inputs.reference = read_reference(paths.reference)
+    else:
+        inputs.missing["reference"] = "--reference was not given"
+    return inputs
+
+
+def _read_fit(inputs: Inputs) -> None:
+    folder = inputs.paths.fit
+    names = {"metrics": "metrics.jsonl", "evaluation": "evaluation.json",
+             "config": "config.yaml", "model": "model.qdml"}  # fmt: skip
+    if folder is None:
+        inputs.missing.update(dict.fromkeys(names, "--fit was not given"))
+        return
+    if not folder.is_dir():
+        raise DataError(f"{folder}: is a file; --fit takes the output folder of a fit")
+    found = {key: folder / name for key, name in names.items() if (folder / name).is_file()}
+    for key, name in names.items():
+        if key not in found:
+            inputs.missing[key] = f"{folder}/{name} does not exist"
+    if not found:
+        raise DataError(
+            f"{folder}: holds none of {', '.join(names.values())}; --fit takes the output folder "
+            "of 'python -m qdml_train fit'"
+        )
+    if "metrics" in found:
+        inputs.curves = read_metrics(found["metrics"])
+    if "evaluation" in found:
+        inputs.evaluation = read_evaluation(found["evaluation"])
+    if "config" in found:
+        inputs.config = found["config"].read_text(errors="replace")
+    inputs.model_path = found.get("model")

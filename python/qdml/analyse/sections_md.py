@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""Sections of the report on the LAMMPS run: energy and temperature, cost of a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qdml.analyse import figures_md, html
+from qdml.analyse.drift import Drift, choose_section, measure_drift
+from qdml.analyse.inputs import DRIFT_LIMIT, Inputs
+from qdml.analyse.logfile import TIME_UNIT_PS, LammpsLog, RunSection
+from qdml.analyse.sections_fit import Section, missing
+from qdml.analyse.timing import compare, dft_cost, md_cost
+
+ENSEMBLES = {
+    "NVE": "constant energy (NVE)",
+    "thermostatted": "with a thermostat: its drift says nothing about the potential",
+    "not stated": "ensemble not stated in the log",
+}
+
+
+def run_section(inputs: Inputs) -> tuple[str, dict[str, Any], Drift | None]:
+    """Energy drift, temperature and the runs of the log."""
+    if inputs.log is None:
+        return missing(inputs, "log", "the LAMMPS log"), {}, None
+    log = inputs.log
+    section = choose_section(log)
+    drift = measure_drift(log, section)
+    sentence = (
+        f"{drift.n_atoms} atoms, {drift.length_ps:.4g} ps, {len(drift.time_ps)} thermo lines, "
+        f"{ENSEMBLES[section.ensemble]}. Drift {_micro(drift.slope)} ± {_micro(drift.slope_error)} "
+        f"µeV/atom/ps (limit {_micro(DRIFT_LIMIT)}); fluctuation about the line "
+        f"{_micro(drift.fluctuation)} µeV/atom."
+    )
+    if drift.temperature is not None:
+        t = drift.temperature
+        sentence += f" Temperature {t.mean():.0f} ± {t.std():.0f} K (mean, standard deviation)."
+    caption = (
+        "Total energy per atom less its first value, with the least-squares line; its standard "
+        f"error counts one independent sample in {drift.inefficiency:.1f} thermo lines. "
+        "Grey: drifts within the limit."
+    )
+    parts = [html.paragraph(sentence)]
+    parts.append(html.figure(figures_md.draw_drift(drift, DRIFT_LIMIT), caption))
+    rows = [_run_row(k, s, log) for k, s in enumerate(log.sections, start=1)]
+    head = ["run", "ensemble", "fixes", "steps", "timestep (fs)", "atoms", "loop time (s)",
+            "ranks", "threads", "ms per step"]  # fmt: skip
+    parts.append(html.table(head, rows, f"Runs in {log.path.name}; pair_style {log.pair_style}"))
+    if not log.complete:
+        parts.append(html.paragraph("The log has no 'Total wall time' line: LAMMPS did not end "
+                                    "by itself.", "note"))  # fmt: skip
+    numbers = {
+        "n_atoms": drift.n_atoms,
+        "length_ps": drift.length_ps,
+        "drift_ev_per_atom_per_ps": drift.slope,
+        "drift_standard_error": drift.slope_error,
+        "fluctuation_ev_per_atom": drift.fluctuation,
+        "statistical_inefficiency": drift.inefficiency,
+        "ensemble": section.ensemble,
+        "temperature_mean": mean_temperature(drift),
+        "timestep_fs": timestep_fs(section),
+        "pair_style": log.pair_style,
+        "complete": log.complete,
+        "runs": [dict(zip(head, row, strict=True)) for row in rows],
+    }
+    return "\n".join(parts), numbers, drift
+
+
+def mean_temperature(drift: Drift | None) -> float | None:
+    """Mean temperature of the run in K."""
+    if drift is None or drift.temperature is None:
+        return None
+    return float(drift.temperature.mean())
+
+
+def _micro(value: float) -> str:
+    return html.number(1e6 * value)
+
+
+def timestep_fs(section: RunSection) -> float | None:
+    """Timestep of a run in fs, None where its units are not physical."""
+    unit = TIME_UNIT_PS.get(section.units or "")
+    if unit is None or section.timestep is None:
+        return None
+    return section.timestep * unit * 1000
+
+
+def _run_row(k: int, s: RunSection, log: LammpsLog) -> list[Any]:
+    per_step = None
+    if s.loop_seconds and s.n_steps:
+        per_step = 1000 * s.loop_seconds / s.n_steps
+    fixes = None if s.fixes is None else ", ".join(s.fixes) or "none"
+    return [str(k), s.ensemble, fixes, s.n_steps, timestep_fs(s), s.n_atoms, s.loop_seconds,
+            s.n_ranks, s.n_threads, per_step]  # fmt: skip
+
+
+def cost_section(inputs: Inputs) -> Section:
+    """Time per MD step beside the DFT time per single point."""
+    parts = []
+    md = None
+    if inputs.log is None:
+        parts.append(missing(inputs, "log", "the LAMMPS log"))
+    else:
+        md = md_cost(choose_section(inputs.log))
+        if md is None:
+            parts.append(html.paragraph("The run has no 'Loop time' line, so its cost is not "
+                                        "known.", "missing"))  # fmt: skip
+    dft = []
+    if inputs.reference is None:
+        parts.append(missing(inputs, "reference", "the DFT frames"))
+    else:
+        wanted = inputs.reference.of_kind("dot")
+        dft = dft_cost(wanted) or dft_cost(inputs.reference.frames)
+        if not dft:
+            parts.append(html.paragraph("No DFT frame records label_seconds.", "missing"))
+    ratios = compare(dft, md)
+    if md:
+        cores = "core" if md["cores"] == 1 else "cores"
+        parts.append(
+            html.paragraph(
+                f"One MD step of {md['n_atoms']} atoms took {1000 * md['seconds_per_step']:.3g} ms "
+                f"on {md['cores']} {cores} ({md['n_ranks']} ranks × {md['n_threads']} threads): "
+                f"{md['core_seconds_per_step']:.3g} core seconds, "
+                f"{md['core_microseconds_per_atom_step']:.3g} core µs per atom and step."
+            )
+        )
+    if md or dft:
+        caption = (
+            "Core seconds: for MD the loop time times the cores it ran on, for DFT the CPU time of "
+            "one core per single point as recorded when labelling (warm starts included)."
+        )
+        parts.append(html.figure(figures_md.draw_cost(dft, md), caption))
+    if dft:
+        parts.append(_cost_table(dft, ratios))
+    if ratios and md:
+        parts.append(
+            html.paragraph(
+                "Ratio: core seconds of one DFT single point over those of one MD step, each of "
+                f"its own size ({md['n_atoms']} atoms in MD), nothing scaled. Per atom: both "
+                "divided by their own number of atoms. DFT grows faster than linearly with the "
+                "number of atoms, so a DFT step of the MD system itself would cost more than its "
+                "share per atom; that is not measured here and not claimed."
+            )
+        )
+    return "\n".join(parts), {"md": md, "dft": dft, "ratios": ratios}
+
+
+def _cost_table(dft: list[dict[str, Any]], ratios: list[dict[str, Any]]) -> str:
+    rows = []
+    for k, row in enumerate(dft):
+        ratio = ratios[k] if ratios else {}
+        rows.append(
+            [row["formula"], row["n_atoms"], row["n_frames"], row["n_warm_started"],
+             row["median_core_seconds"], row["core_seconds_per_atom"], ratio.get("ratio"),
+             ratio.get("ratio_per_atom")]
+        )  # fmt: skip
+    head = ["DFT system", "atoms", "frames", "warm-started", "core s per single point",
+            "per atom", "ratio to an MD step", "ratio per atom"]  # fmt: skip
+    return html.table(head, rows)

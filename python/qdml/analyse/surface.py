@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""Which atom is core, which is surface, which is ligand: by coordination, frame by frame.
+
+Definition. Two atoms are bonded when closer than BOND_FACTOR times the sum of their covalent radii
+(Cordero et al. 2008, as in ASE), counting only bonds between a cation and an anion of the lattice
+or between either and a ligand atom. *Ligand*: every element that is neither. *Core*: a cation with
+its full number of anion neighbours and no ligand, or an anion with its full number of cations.
+*Surface*: every other lattice atom.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols, covalent_radii
+from vesin import NeighborList
+
+BOND_FACTOR = 1.3
+"""At this factor Cd-Se ends at 3.43 A and Cd-O at 2.73 A: between the first and the second shell
+of the dots at 300 K (first peaks 2.65 and 2.37 A, second Cd-Se shell 5.1 A)."""
+
+CATIONS = frozenset(["Cd", "Zn", "Hg", "In", "Ga", "Pb", "Sn", "Ag", "Cu"])
+ANIONS = frozenset(["S", "Se", "Te", "P", "As", "Sb"])
+FULL_COORDINATION = {"Pb": 6, "Sn": 6}
+"""Neighbours in the bulk lattice: rock salt 6, else zinc blende and wurtzite 4."""
+
+REGIONS = ("core", "surface", "ligand")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Elements of the lattice and of the shell, and the coordination of the bulk."""
+
+    cations: tuple[str, ...]
+    anions: tuple[str, ...]
+    ligands: tuple[str, ...]
+    full: int
+
+    @property
+    def definition(self) -> str:
+        """The definition in one sentence, for captions."""
+        cations, anions = "/".join(self.cations), "/".join(self.anions)
+        return (
+            f"Core: {cations} with at least {self.full} {anions} neighbours and no ligand atom "
+            f"bound, {anions} with at least {self.full} {cations} neighbours. Surface: all other "
+            f"{cations} and {anions}. Bonded: closer than {BOND_FACTOR} times the sum of the "
+            f"covalent radii ({self._lengths()}). Each frame is classified by itself."
+        )
+
+    def _lengths(self) -> str:
+        pairs = [(c, a) for c in self.cations for a in (*self.anions, *self.ligands)]
+        return ", ".join(f"{a}-{b} {bond_length(a, b):.2f} Å" for a, b in pairs)
+
+
+def find_roles(symbols: set[str]) -> Roles | None:
+    """Roles of the elements present; None without a cation and a chalcogenide or pnictide.
+
+    Halide perovskites are such a case: their core has no single coordination number.
+    """
+    cations, anions = sorted(symbols & CATIONS), sorted(symbols & ANIONS)
+    if not cations or not anions:
+        return None
+    full = max(FULL_COORDINATION.get(symbol, 4) for symbol in cations)
+    ligands = sorted(symbols - set(cations) - set(anions))
+    return Roles(tuple(cations), tuple(anions), tuple(ligands), full)
+
+
+def bond_length(a: str, b: str) -> float:
+    """Longest distance in A that counts as a bond of elements a and b."""
+    numbers = chemical_symbols.index(a), chemical_symbols.index(b)
+    return float(BOND_FACTOR * (covalent_radii[numbers[0]] + covalent_radii[numbers[1]]))
+
+
+@dataclass
+class Pairs:
+    """Directed pairs i -> j within a cutoff, every periodic image its own pair; distance in A."""
+
+    i: np.ndarray
+    j: np.ndarray
+    distance: np.ndarray
+
+
+def find_pairs(atoms: Atoms, cutoff: float) -> Pairs:
+    """All directed pairs closer than `cutoff` A; directions with pbc False have no images."""
+    calculator = NeighborList(cutoff=cutoff, full_list=True, n_threads=1)
+    box = atoms.cell.complete().array
+    i, j, distance = calculator.compute(atoms.positions, box, atoms.pbc, quantities="ijd")
+    return Pairs(i.astype(np.int64), j.astype(np.int64), distance)
+
+
+@dataclass
+class Coordination:
+    """Neighbours of each atom [n_atoms] by role, and its region.
+
+    lattice: bonded atoms of the opposite lattice role (0 for ligands); ligand: bonded ligand atoms;
+    region: index into REGIONS.
+    """
+
+    lattice: np.ndarray
+    ligand: np.ndarray
+    region: np.ndarray
+
+
+def coordination(atoms: Atoms, pairs: Pairs, roles: Roles) -> Coordination:
+    """Count bonds and classify every atom; `pairs` must reach the longest bond length."""
+    numbers = {symbol: chemical_symbols.index(symbol) for symbol in
+               (*roles.cations, *roles.anions, *roles.ligands)}
+    role = np.full(len(chemical_symbols), 2)
+    role[[numbers[s] for s in roles.cations]] = 0
+    role[[numbers[s] for s in roles.anions]] = 1
+    of_atom = role[atoms.numbers]
+    radii = covalent_radii[atoms.numbers]
+    bonded = pairs.distance < BOND_FACTOR * (radii[pairs.i] + radii[pairs.j])
+    i, j = pairs.i[bonded], pairs.j[bonded]
+    opposite = (of_atom[i] + of_atom[j] == 1) & (of_atom[i] != of_atom[j])
+    n = len(atoms)
+    lattice = np.bincount(i[opposite], minlength=n)
+    ligand = np.bincount(i[(of_atom[i] < 2) & (of_atom[j] == 2)], minlength=n)
+    region = np.where((lattice >= roles.full) & ((of_atom == 1) | (ligand == 0)), 0, 1)
+    region[of_atom == 2] = 2
+    return Coordination(lattice, ligand, region)
