@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+/// The JSON document of a `.qdml` file: checks and conversion to an Architecture.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "model.hpp"
+
+namespace qdml {
+
+/// Throws Error{code} with "path: message [code]".
+[[noreturn]] void refuse(const std::string& path, const std::string& code,
+                         const std::string& message);
+
+/// Integer in [low, high] (a JSON boolean or float is none).
+bool is_integer(const nlohmann::json& value, std::int64_t low, std::int64_t high);
+
+/// Check every key and fill `model.architecture` and `model.info` (all but path and hash).
+void read_document(const std::string& path, const nlohmann::json& document, Model& model);
+
+}  // namespace qdml

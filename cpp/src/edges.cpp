@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+/// Geometry in fp64, records in the kernels' precision; gathers only, so threads never share a sum.
+#include "edges.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+namespace qdml {
+namespace {
+
+/// One edge counts when both ends belong to the model and it is shorter than the cutoff.
+bool is_inside(const Graph& graph, int i, std::int64_t e, double cutoff_squared) {
+    const double* r = graph.edge_vector + 3 * e;
+    return r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < cutoff_squared && graph.species[i] >= 0 &&
+           graph.species[graph.neighbor[e]] >= 0;
+}
+
+[[noreturn]] void refuse_graph(const std::string& message) {
+    throw Error("graph_invalid", message);
+}
+
+/// Name the first bad entry of a graph that the parallel pass found to be bad.
+[[noreturn]] void explain(const Graph& graph) {
+    for (int i = 0; i < graph.n_local; ++i) {
+        for (std::int64_t e = graph.row_start[i]; e < graph.row_start[i + 1]; ++e) {
+            const int j = graph.neighbor[e];
+            const std::string pair = "edge " + std::to_string(e) + " from atom " +
+                                     std::to_string(i) + " to " + std::to_string(j);
+            if (j < 0 || j >= graph.n_total) {
+                refuse_graph(pair + ": no such atom, there are " + std::to_string(graph.n_total));
+            }
+            const double* r = graph.edge_vector + 3 * e;
+            const double squared = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
+            if (!std::isfinite(squared)) {
+                refuse_graph(pair + ": the distance is not finite; the run has blown up");
+            }
+            if (squared < 1e-12) {
+                refuse_graph(pair + ": two atoms at the same place; remove one of them");
+            }
+        }
+    }
+    refuse_graph("row_start decreases");
+}
+
+}  // namespace
+
+template <class real>
+void Edges<real>::build(const Graph& graph, int n_species, double cutoff, int knots, const Zbl& zbl,
+                        double* atom_energy) {
+    const int n = graph.n_local;
+    for (int i = 0; i < graph.n_total; ++i) {
+        if (graph.species[i] < -1 || graph.species[i] >= n_species) {
+            refuse_graph("atom " + std::to_string(i) + " has species " +
+                         std::to_string(graph.species[i]) + ", the model has 0.." +
+                         std::to_string(n_species - 1));
+        }
+    }
+    row_start.reserve(n + 1);
+    const double squared = cutoff * cutoff;
+    bool bad = false;
+#pragma omp parallel for schedule(static) reduction(|| : bad)
+    for (int i = 0; i < n; ++i) {
+        std::int64_t count = 0;
+        bad = bad || graph.row_start[i + 1] < graph.row_start[i];
+        for (std::int64_t e = graph.row_start[i]; e < graph.row_start[i + 1]; ++e) {
+            const double* r = graph.edge_vector + 3 * e;
+            const double r2 = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
+            const int j = graph.neighbor[e];
+            if (j < 0 || j >= graph.n_total || !(r2 >= 1e-12) || !(r2 < HUGE_VAL)) {
+                bad = true;
+                break;
+            }
+            count += is_inside(graph, i, e, squared) ? 1 : 0;
+        }
+        row_start[i + 1] = count;
+    }
+    if (bad) {
+        explain(graph);
+    }
+    row_start[0] = 0;
+    for (int i = 0; i < n; ++i) {
+        row_start[i + 1] += row_start[i];
+    }
+    const std::int64_t n_edges = row_start[n];
+    neighbor.reserve(n_edges);
+    neighbor_species.reserve(n_edges);
+    record.reserve(n_edges);
+    gradient.reserve(n_edges);
+    const double inverse_spacing = knots / cutoff;
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < n; ++i) {
+        std::int64_t to = row_start[i];
+        const int a = graph.species[i];
+        for (std::int64_t e = graph.row_start[i]; e < graph.row_start[i + 1]; ++e) {
+            if (!is_inside(graph, i, e, squared)) {
+                continue;
+            }
+            const double* v = graph.edge_vector + 3 * e;
+            const double r = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+            const int b = graph.species[graph.neighbor[e]];
+            neighbor[to] = graph.neighbor[e];
+            neighbor_species[to] = b;
+            EdgeRecord<real>& edge = record[to];
+            for (int k = 0; k < 3; ++k) {
+                edge.direction[k] = static_cast<real>(v[k] / r);
+            }
+            edge.inverse_r = static_cast<real>(1.0 / r);
+            const double x = r * inverse_spacing;
+            // rounding may put r just below rc on knot K, where the table has no four coefficients
+            edge.knot = std::min<std::int64_t>(static_cast<std::int64_t>(x), knots - 1);
+            const double t = x - static_cast<double>(edge.knot), u = 1.0 - t;
+            const double weight[4] = {u * u * u / 6, (t * t * (3 * t - 6) + 4) / 6,
+                                      (t * (t * (3 - 3 * t) + 3) + 1) / 6, t * t * t / 6};
+            const double slope[4] = {-u * u / 2, t * (1.5 * t - 2), t * (1 - 1.5 * t) + 0.5,
+                                     t * t / 2};
+            for (int k = 0; k < 4; ++k) {
+                edge.weight[k] = static_cast<real>(weight[k]);
+                edge.weight_derivative[k] = static_cast<real>(slope[k] * inverse_spacing);
+            }
+            gradient[to] = {};
+            if (zbl.active() && r < zbl.r_max(a, b)) {
+                const PairTerm pair = zbl(a, b, r);
+                atom_energy[i] += 0.5 * pair.energy;
+                gradient[to].value[3] = static_cast<real>(0.5 * pair.derivative);
+            }
+            ++to;
+        }
+    }
+    transpose(graph);
+}
+
+/// Counting sort by neighbour; within one neighbour the edges keep the order of the rows, so that
+/// every sum has one order for any number of threads.
+template <class real>
+void Edges<real>::transpose(const Graph& graph) {
+    const std::int64_t n_edges = row_start[graph.n_local];
+    incoming_start_.reserve(graph.n_total + 1);
+    incoming_.reserve(n_edges);
+    std::int64_t* start = incoming_start_.data();
+    std::fill(start, start + graph.n_total + 1, 0);
+    for (std::int64_t e = 0; e < n_edges; ++e) {
+        ++start[neighbor[e] + 1];
+    }
+    for (int i = 0; i < graph.n_total; ++i) {
+        start[i + 1] += start[i];
+    }
+    for (std::int64_t e = 0; e < n_edges; ++e) {  // start[j] runs ahead to the start of j + 1
+        incoming_[start[neighbor[e]]++] = e;
+    }
+    for (int i = graph.n_total; i > 0; --i) {
+        start[i] = start[i - 1];
+    }
+    start[0] = 0;
+}
+
+template <class real>
+void Edges<real>::forces(const Graph& graph, bool atom_virial, Result& result) {
+    const int n = graph.n_local;
+    row_sums_.reserve(std::int64_t(n) * 9);
+    result.force.resize(static_cast<std::size_t>(graph.n_total) * 3);
+    result.atom_virial.resize(atom_virial ? static_cast<std::size_t>(graph.n_total) * 9 : 0);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < n; ++i) {
+        double sum[3] = {}, virial[9] = {};
+        for (std::int64_t e = row_start[i]; e < row_start[i + 1]; ++e) {
+            const EdgeRecord<real>& edge = record[e];
+            real* g = gradient[e].value;
+            // only the part of dE/dr̂ tangential to the sphere moves r̂
+            const real radial = g[0] * edge.direction[0] + g[1] * edge.direction[1] +
+                                g[2] * edge.direction[2];
+            const real along = g[3] - radial * edge.inverse_r;
+            for (int k = 0; k < 3; ++k) {
+                g[k] = g[k] * edge.inverse_r + along * edge.direction[k];
+                sum[k] += g[k];
+            }
+            const double r = 1.0 / edge.inverse_r;
+            for (int k = 0; k < 9; ++k) {
+                virial[k] -= r * edge.direction[k / 3] * g[k % 3];
+            }
+        }
+        for (int k = 0; k < 3; ++k) {
+            result.force[static_cast<std::size_t>(i) * 3 + static_cast<std::size_t>(k)] = sum[k];
+        }
+        for (int k = 0; k < 9; ++k) {
+            row_sums_[std::int64_t(i) * 9 + k] = virial[k];
+        }
+    }
+    std::fill(result.virial, result.virial + 9, 0.0);
+    for (std::int64_t i = 0; i < n; ++i) {
+        for (int k = 0; k < 9; ++k) {
+            result.virial[k] += row_sums_[i * 9 + k];
+        }
+    }
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < graph.n_total; ++i) {
+        double sum[3] = {}, virial[9] = {};
+        for (std::int64_t k = incoming_start_[i]; k < incoming_start_[i + 1]; ++k) {
+            const std::int64_t e = incoming_[k];
+            const real* g = gradient[e].value;
+            for (int m = 0; m < 3; ++m) {
+                sum[m] += g[m];
+            }
+            if (atom_virial) {
+                const double r = 1.0 / record[e].inverse_r;
+                for (int m = 0; m < 9; ++m) {
+                    virial[m] -= r * record[e].direction[m / 3] * g[m % 3];
+                }
+            }
+        }
+        double* f = result.force.data() + static_cast<std::size_t>(i) * 3;
+        for (int m = 0; m < 3; ++m) {
+            f[m] = (i < n ? f[m] : 0.0) - sum[m];
+        }
+        if (atom_virial) {
+            double* w = result.atom_virial.data() + static_cast<std::size_t>(i) * 9;
+            for (int m = 0; m < 9; ++m) {
+                w[m] = 0.5 * (virial[m] + (i < n ? row_sums_[std::int64_t(i) * 9 + m] : 0.0));
+            }
+        }
+    }
+}
+
+template class Edges<float>;
+template class Edges<double>;
+
+}  // namespace qdml

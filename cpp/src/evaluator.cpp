@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: MIT
+/// The model as equations of docs/conventions.md, tile by tile of atoms.
+///
+///     forward  t = 0..T-1   A = Σ messages; z = linear_out(A) + self_connection(h); h' = gate(z);
+///                           H of the next layer = linear_in(h'), exchanged; the last tile reads out
+///     backward t = T-1..1   dE/dH = Σ over receivers (G exchanged); dE/dh; dE/dz and G of layer t-1
+///     layer 0               its own G alone gives dE/dr of its edges
+///
+/// A tile's atoms are sorted by species, so that self-connections are matrix products over runs of
+/// rows. Atoms of other potentials (species -1) are part of no tile: their features are zero.
+#include "evaluator.hpp"
+
+#include <algorithm>
+#include <memory>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace qdml {
+namespace {
+
+constexpr int kTile = 48;  // atoms; the scratch of a tile stays in the second-level cache
+
+int max_threads() {
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+int this_thread() {
+#ifdef _OPENMP
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+}  // namespace
+
+/// Work memory of one thread.
+template <class real>
+struct Evaluator<real>::Scratch {
+    int atoms[kTile];
+    int run_start[kTile + 1];
+    Buffer<real> message;                 ///< A, G or dE/dH of the tile [kTile][width]
+    Buffer<real> z, grad_z;               ///< [kTile][width]
+    std::vector<Buffer<real>> activation;  ///< read-out: inputs and pre-activations
+    Buffer<real> grad_a, grad_b;
+    const real* in[kTile * 5];
+    real* out[kTile * 5];
+
+    /// Rows of degree l: one per atom and component, of arrays given per atom.
+    template <class In, class Out>
+    int rows(int begin, int end, int l, const DegreeLayout& from, const DegreeLayout& to,
+             const In& in_row, const Out& out_row) {
+        int n = 0;
+        for (int k = begin; k < end; ++k) {
+            for (int m = 0; m < 2 * l + 1; ++m, ++n) {
+                in[n] = in_row(k) + from.offset + m * kBlock;
+                out[n] = out_row(k) + to.offset + m * kBlock;
+            }
+        }
+        return n;
+    }
+};
+
+/// Up to 48 atoms, sorted by species.
+template <class real>
+struct Evaluator<real>::Tile {
+    const int* atoms;
+    int n;
+    const int* run_start;  ///< [n_runs + 1] runs of equal species
+    int n_runs;
+    const int* species;  ///< of all atoms
+};
+
+template <class real>
+Evaluator<real>::Evaluator(const Model& model, const Kernels<real>& kernels)
+    : weights_(model),
+      kernels_(kernels),
+      cutoff_(model.architecture.cutoff),
+      knots_(model.architecture.knots) {
+    if (model.has_zbl()) {
+        zbl_ = Zbl(model.info.species, model.tensor("zbl.r_max"));
+    }
+    const std::size_t n_layers = weights_.layers.size();
+    z_.resize(n_layers);
+    message_.resize(n_layers);
+    gradient_.resize(n_layers);
+    for (const auto& layer : weights_.layers) {
+        h_stride_ = std::max({h_stride_, layer.node_in.width, layer.node_out.width});
+    }
+    // layer 0: the message of a sender depends on its species alone
+    const auto& first = weights_.layers[0];
+    first_message_.reserve(std::int64_t(weights_.n_species) * first.message_in.width);
+    for (int s = 0; s < weights_.n_species; ++s) {
+        const real* in = weights_.embedding.data() + std::int64_t(s) * first.node_in.width;
+        real* out = first_message_.data() + std::int64_t(s) * first.message_in.width;
+        kernels_.linear(first.linear_in[0].forward(), &in, kBlock, &out, kBlock, 1, false);
+    }
+}
+
+template <class real>
+Evaluator<real>::~Evaluator() = default;
+
+template <class real>
+int Evaluator<real>::max_exchange_width() const noexcept {
+    int width = 0;
+    for (std::size_t t = 1; t < weights_.layers.size(); ++t) {
+        width = std::max({width, weights_.layers[t].message_in.width,
+                          weights_.layers[t].message_out.width});
+    }
+    return width;
+}
+
+template <class real>
+std::int64_t Evaluator<real>::memory_estimate(std::int64_t n_local, std::int64_t n_ghost,
+                                              std::int64_t n_edges) const noexcept {
+    std::int64_t local = h_stride_, total = 0;
+    for (std::size_t t = 0; t < weights_.layers.size(); ++t) {
+        const auto& layer = weights_.layers[t];
+        local += layer.z.width;
+        total += t > 0 ? layer.message_in.width + layer.message_out.width : 0;
+    }
+    const auto size = static_cast<std::int64_t>(sizeof(real));
+    const auto per_edge = static_cast<std::int64_t>(sizeof(EdgeRecord<real>) +
+                                                    sizeof(EdgeGradient<real>) + 2 * sizeof(int) +
+                                                    sizeof(std::int64_t));
+    return (n_local * local + (n_local + n_ghost) * total) * size +
+           n_edges * per_edge + (n_local + n_ghost) * 8 * 32;
+}
+
+template <class real>
+Convolution<real> Evaluator<real>::convolution(std::size_t t) const {
+    return {edges_.row_start.data(),
+            t == 0 ? edges_.neighbor_species.data() : edges_.neighbor.data(),
+            edges_.record.data(),
+            weights_.layers[t].radial.data(),
+            weights_.n_knots,
+            weights_.n_blocks};
+}
+
+/// Size all arrays; rows of atoms that no tile writes must be zero.
+template <class real>
+void Evaluator<real>::prepare(const Graph& graph) {
+    const std::int64_t n_local = graph.n_local, n_total = graph.n_total;
+    int z_widest = 0, message_widest = 0, read_out_widest = kBlock;
+    for (std::size_t t = 0; t < weights_.layers.size(); ++t) {
+        const auto& layer = weights_.layers[t];
+        z_widest = std::max(z_widest, layer.z.width);
+        message_widest =
+            std::max({message_widest, layer.message_in.width, layer.message_out.width});
+        z_[t].reserve(t + 1 < weights_.layers.size() ? n_local * layer.z.width : 0);
+        if (t > 0) {
+            message_[t].reserve(n_total * layer.message_in.width);
+            gradient_[t].reserve(n_total * layer.message_out.width);
+        }
+    }
+    h_.reserve(n_local * h_stride_);
+    for (const int blocks : weights_.readout_blocks) {
+        read_out_widest = std::max(read_out_widest, blocks * kBlock);
+    }
+    scratch_.resize(static_cast<std::size_t>(max_threads()));
+    for (auto& scratch : scratch_) {
+        if (!scratch) {
+            scratch = std::make_unique<Scratch>();
+        }
+        scratch->message.reserve(std::int64_t(kTile) * message_widest);
+        scratch->z.reserve(std::int64_t(kTile) * z_widest);
+        scratch->grad_z.reserve(std::int64_t(kTile) * z_widest);
+        scratch->grad_a.reserve(std::int64_t(kTile) * read_out_widest);
+        scratch->grad_b.reserve(std::int64_t(kTile) * read_out_widest);
+        scratch->activation.resize(2 * weights_.readout.size() + 1);
+        for (auto& buffer : scratch->activation) {
+            buffer.reserve(std::int64_t(kTile) * read_out_widest);
+        }
+    }
+    for (std::int64_t i = 0; i < n_local; ++i) {
+        if (graph.species[i] < 0) {
+            for (std::size_t t = 1; t < weights_.layers.size(); ++t) {
+                const auto& layer = weights_.layers[t];
+                std::fill_n(message_[t].data() + i * layer.message_in.width,
+                            layer.message_in.width, real(0));
+                std::fill_n(gradient_[t].data() + i * layer.message_out.width,
+                            layer.message_out.width, real(0));
+            }
+        }
+    }
+}
+
+template <class real>
+real* Evaluator<real>::h_row(const Tile& tile, int k) {
+    return h_.data() + std::int64_t(tile.atoms[k]) * h_stride_;
+}
+
+template <class real>
+typename Evaluator<real>::Tile Evaluator<real>::make_tile(const Graph& graph, int index,
+                                                          Scratch& scratch) const {
+    const int begin = index * kTile, end = std::min(begin + kTile, graph.n_local);
+    int n = 0, n_runs = 0;
+    for (int s = 0; s < weights_.n_species && n < end - begin; ++s) {
+        const int first = n;
+        for (int i = begin; i < end; ++i) {
+            if (graph.species[i] == s) {
+                scratch.atoms[n++] = i;
+            }
+        }
+        if (n > first) {
+            scratch.run_start[n_runs++] = first;
+        }
+    }
+    scratch.run_start[n_runs] = n;
+    return {scratch.atoms, n, scratch.run_start, n_runs, graph.species};
+}
+
+/// Call body(tile, scratch) for all tiles. Which thread takes a tile changes no number.
+template <class real>
+template <class Body>
+void Evaluator<real>::for_tiles(const Graph& graph, const Body& body) {
+    const int n_tiles = (graph.n_local + kTile - 1) / kTile;
+#pragma omp parallel for schedule(dynamic, 1)
+    for (int index = 0; index < n_tiles; ++index) {
+        Scratch& scratch = *scratch_[static_cast<std::size_t>(this_thread())];
+        body(make_tile(graph, index, scratch), scratch);
+    }
+}
+
+/// Layer t of one tile up to H of the next layer; z of the last layer stays in the scratch.
+template <class real>
+void Evaluator<real>::forward(const Tile& tile, std::size_t t, Scratch& scratch) {
+    const auto& layer = weights_.layers[t];
+    const bool last = t + 1 == weights_.layers.size();
+    const auto l_in = static_cast<std::size_t>(layer.shape.l_in);
+    const auto l_out = static_cast<std::size_t>(layer.shape.l_out);
+    kernels_.forward[l_in][l_out](convolution(t), tile.atoms, tile.n,
+                                  t == 0 ? first_message_.data() : message_[t].data(),
+                                  scratch.message.data());
+    const auto h = [&](int k) { return h_row(tile, k); };
+    const auto aggregate = [&](int k) {
+        return scratch.message.data() + std::int64_t(k) * layer.message_out.width;
+    };
+    const auto z = [&](int k) {
+        return last ? scratch.z.data() + std::int64_t(k) * layer.z.width
+                    : z_[t].data() + std::int64_t(tile.atoms[k]) * layer.z.width;
+    };
+    for (int l = 0; l <= layer.shape.l_out; ++l) {
+        const auto d = static_cast<std::size_t>(l);
+        const auto &from = layer.message_out.degree[d], &to = layer.z.degree[d];
+        int n = scratch.rows(0, tile.n, l, from, to, aggregate, z);
+        kernels_.linear(layer.linear_out[d].forward(), scratch.in, from.stride, scratch.out,
+                        to.stride, n, false);
+        for (int run = 0; t > 0 && l <= layer.shape.l_in && run < tile.n_runs; ++run) {
+            const int begin = tile.run_start[run];
+            const auto species = static_cast<std::size_t>(tile.species[tile.atoms[begin]]);
+            const auto& old = layer.node_in.degree[d];
+            n = scratch.rows(begin, tile.run_start[run + 1], l, old, to, h, z);
+            kernels_.linear(layer.self_connection[species][d].forward(), scratch.in, old.stride,
+                            scratch.out, to.stride, n, true);
+        }
+    }
+    // h' takes the place of h, which was last read above
+    for (int k = 0; k < tile.n; ++k) {
+        kernels_.gate_forward(layer.gate, z(k), h(k));
+    }
+    if (last) {
+        return;
+    }
+    const auto& next = weights_.layers[t + 1];
+    const auto message = [&](int k) {
+        return message_[t + 1].data() + std::int64_t(tile.atoms[k]) * next.message_in.width;
+    };
+    for (int l = 0; l <= next.shape.l_in; ++l) {
+        const auto d = static_cast<std::size_t>(l);
+        const auto &from = next.node_in.degree[d], &to = next.message_in.degree[d];
+        const int n = scratch.rows(0, tile.n, l, from, to, h, message);
+        kernels_.linear(next.linear_in[d].forward(), scratch.in, from.stride, scratch.out,
+                        to.stride, n, false);
+    }
+}
+
+/// Read-out of one tile: E_i, and dE/dh of the last layer in place of h.
+template <class real>
+void Evaluator<real>::read_out(const Tile& tile, Scratch& scratch, double* atom_energy) {
+    const std::size_t n_maps = weights_.readout.size();
+    const auto h = [&](int k) { return h_row(tile, k); };
+    const DegreeLayout plain = {0, kBlock, 0};
+    // activation[2k] is the input of map k, activation[2k + 1] its output before silu
+    const auto row_of = [&](Buffer<real>& buffer, std::size_t map) {
+        const std::int64_t size = weights_.readout_blocks[map] * kBlock;
+        return [&buffer, size](int k) { return buffer.data() + k * size; };
+    };
+    for (std::size_t map = 0; map < n_maps; ++map) {
+        const auto out = row_of(scratch.activation[2 * map + 1], map + 1);
+        const int n =
+            map == 0 ? scratch.rows(0, tile.n, 0, plain, plain, h, out)
+                     : scratch.rows(0, tile.n, 0, plain, plain,
+                                    row_of(scratch.activation[2 * map], map), out);
+        kernels_.linear(weights_.readout[map].forward(), scratch.in, kBlock, scratch.out, kBlock, n,
+                        false);
+        if (map + 1 < n_maps) {
+            kernels_.silu_forward(tile.n * weights_.readout_blocks[map + 1] * kBlock,
+                                  scratch.activation[2 * map + 1].data(),
+                                  scratch.activation[2 * map + 2].data());
+        }
+    }
+    real *grad = scratch.grad_a.data(), *grad_in = scratch.grad_b.data();
+    std::fill_n(grad, tile.n * kBlock, real(0));
+    for (int k = 0; k < tile.n; ++k) {
+        const auto species = static_cast<std::size_t>(tile.species[tile.atoms[k]]);
+        const double epsilon = scratch.activation[2 * n_maps - 1][std::int64_t(k) * kBlock];
+        atom_energy[tile.atoms[k]] +=
+            weights_.reference[species] + weights_.scale[species] * epsilon;
+        grad[k * kBlock] = static_cast<real>(weights_.scale[species]);
+    }
+    for (std::size_t map = n_maps; map-- > 0;) {
+        const std::int64_t size = weights_.readout_blocks[map] * kBlock;
+        const std::int64_t size_out = weights_.readout_blocks[map + 1] * kBlock;
+        const auto from = [&](int k) { return grad + k * size_out; };
+        const auto to = [&](int k) { return grad_in + k * size; };
+        const int n = map == 0 ? scratch.rows(0, tile.n, 0, plain, plain, from, h)
+                               : scratch.rows(0, tile.n, 0, plain, plain, from, to);
+        kernels_.linear(weights_.readout[map].transposed(), scratch.in, kBlock, scratch.out, kBlock,
+                        n, false);
+        if (map > 0) {
+            kernels_.silu_backward(tile.n * static_cast<int>(size),
+                                   scratch.activation[2 * map - 1].data(), grad_in, grad_in);
+        }
+        std::swap(grad, grad_in);
+    }
+}
+
+/// From dE/dh' of layer t: dE/dz, then G, and dE/dh through the self-connection (layers >= 1).
+template <class real>
+void Evaluator<real>::gate_and_out_backward(const Tile& tile, std::size_t t, const real* z_rows,
+                                            Scratch& scratch) {
+    const auto& layer = weights_.layers[t];
+    const bool last = t + 1 == weights_.layers.size();
+    const auto grad_h = [&](int k) { return h_row(tile, k); };  // of h', then of h
+    const auto grad_z = [&](int k) {
+        return scratch.grad_z.data() + std::int64_t(k) * layer.z.width;
+    };
+    const auto g = [&](int k) {
+        return t > 0 ? gradient_[t].data() + std::int64_t(tile.atoms[k]) * layer.message_out.width
+                     : scratch.message.data() + std::int64_t(k) * layer.message_out.width;
+    };
+    for (int k = 0; k < tile.n; ++k) {
+        const std::int64_t row = last ? k : tile.atoms[k];
+        kernels_.gate_backward(layer.gate, z_rows + row * layer.z.width, grad_h(k), grad_z(k));
+    }
+    for (int l = 0; l <= layer.shape.l_out; ++l) {
+        const auto d = static_cast<std::size_t>(l);
+        const auto &from = layer.z.degree[d], &to = layer.message_out.degree[d];
+        const int n = scratch.rows(0, tile.n, l, from, to, grad_z, g);
+        kernels_.linear(layer.linear_out[d].transposed(), scratch.in, from.stride, scratch.out,
+                        to.stride, n, false);
+    }
+    // The form the kernels want: matrices M with dE = sum_ab M_ab dB_ab, and from layer 1 on vectors
+    // with the sign of the reversed edge (see kernels/message.hpp and convolution.hpp).
+    const int components = (layer.shape.l_out + 1) * (layer.shape.l_out + 1);
+    for (int k = 0; layer.shape.l_out > 0 && k < tile.n; ++k) {
+        for (int block = 0; block < weights_.n_blocks; ++block) {
+            real* row = g(k) + std::int64_t(block) * components * kBlock;
+            for (int c = 0; t > 0 && c < 3 * kBlock; ++c) {
+                row[kBlock + c] = -row[kBlock + c];
+            }
+            for (int c = 0; layer.shape.l_out > 1 && c < kBlock; ++c) {
+                real* m = row + 4 * kBlock + c;
+                const real third = (m[0] + m[kBlock]) * real(1.0 / 3.0);
+                m[0] -= third;
+                m[kBlock] -= third;
+                for (int i = 2; i < 5; ++i) {
+                    m[i * kBlock] *= real(0.5);
+                }
+            }
+        }
+    }
+    if (t == 0) {
+        return;
+    }
+    for (int k = 0; k < tile.n; ++k) {
+        std::fill_n(grad_h(k), layer.node_in.width, real(0));
+    }
+    for (int l = 0; l <= std::min(layer.shape.l_in, layer.shape.l_out); ++l) {
+        const auto d = static_cast<std::size_t>(l);
+        const auto &from = layer.z.degree[d], &to = layer.node_in.degree[d];
+        for (int run = 0; run < tile.n_runs; ++run) {
+            const int begin = tile.run_start[run];
+            const auto species = static_cast<std::size_t>(tile.species[tile.atoms[begin]]);
+            const int n = scratch.rows(begin, tile.run_start[run + 1], l, from, to, grad_z,
+                                       grad_h);
+            kernels_.linear(layer.self_connection[species][d].transposed(), scratch.in, from.stride,
+                            scratch.out, to.stride, n, true);
+        }
+    }
+}
+
+/// Layer t >= 1 from G of the receivers: edge gradients, dE/dH, and the rest of dE/dh.
+template <class real>
+void Evaluator<real>::backward(const Tile& tile, std::size_t t, Scratch& scratch) {
+    const auto& layer = weights_.layers[t];
+    const auto l_in = static_cast<std::size_t>(layer.shape.l_in);
+    const auto l_out = static_cast<std::size_t>(layer.shape.l_out);
+    kernels_.backward[l_in][l_out](convolution(t), tile.atoms, tile.n, message_[t].data(),
+                                   gradient_[t].data(), scratch.message.data(),
+                                   edges_.gradient.data());
+    const auto grad_message = [&](int k) {
+        return scratch.message.data() + std::int64_t(k) * layer.message_in.width;
+    };
+    const auto grad_h = [&](int k) { return h_row(tile, k); };
+    for (int l = 0; l <= layer.shape.l_in; ++l) {
+        const auto d = static_cast<std::size_t>(l);
+        const auto &from = layer.message_in.degree[d], &to = layer.node_in.degree[d];
+        const int n = scratch.rows(0, tile.n, l, from, to, grad_message, grad_h);
+        kernels_.linear(layer.linear_in[d].transposed(), scratch.in, from.stride, scratch.out,
+                        to.stride, n, true);
+    }
+}
+
+template <class real>
+void Evaluator<real>::compute(const Graph& graph, const Request& request, Exchange* exchange,
+                              Result& result) {
+    atom_energy_.assign(static_cast<std::size_t>(graph.n_local), 0.0);
+    edges_.build(graph, weights_.n_species, cutoff_, knots_, zbl_, atom_energy_.data());
+    prepare(graph);
+    const std::size_t n_layers = weights_.layers.size();
+    const std::size_t l_first = static_cast<std::size_t>(weights_.layers[0].shape.l_out);
+    const auto first_layer_gradient = [&](const Tile& tile, Scratch& scratch) {
+        kernels_.first_gradient[l_first](convolution(0), tile.atoms, tile.n, first_message_.data(),
+                                         scratch.message.data(), edges_.gradient.data());
+    };
+    for (std::size_t t = 0; t < n_layers; ++t) {
+        const bool last = t + 1 == n_layers;
+        for_tiles(graph, [&](const Tile& tile, Scratch& scratch) {
+            forward(tile, t, scratch);
+            if (last) {
+                read_out(tile, scratch, atom_energy_.data());
+                gate_and_out_backward(tile, t, scratch.z.data(), scratch);
+            }
+            if (last && t == 0) {
+                first_layer_gradient(tile, scratch);
+            }
+        });
+        if (!last && exchange != nullptr) {
+            exchange->fill_ghosts(message_[t + 1].data(), weights_.layers[t + 1].message_in.width);
+        }
+    }
+    for (std::size_t t = n_layers; t-- > 1;) {
+        if (exchange != nullptr) {
+            exchange->fill_ghosts(gradient_[t].data(), weights_.layers[t].message_out.width);
+        }
+        for_tiles(graph, [&](const Tile& tile, Scratch& scratch) {
+            backward(tile, t, scratch);
+            gate_and_out_backward(tile, t - 1, z_[t - 1].data(), scratch);
+            if (t == 1) {
+                first_layer_gradient(tile, scratch);
+            }
+        });
+    }
+    edges_.forces(graph, request.atom_virial, result);
+    result.energy = 0.0;
+    for (const double e : atom_energy_) {
+        result.energy += e;
+    }
+    result.atom_energy.clear();
+    if (request.atom_energy) {
+        result.atom_energy = atom_energy_;
+    }
+}
+
+template class Evaluator<float>;
+template class Evaluator<double>;
+
+}  // namespace qdml

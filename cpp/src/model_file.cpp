@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+/// The safetensors container: header, offsets, shapes and values, every fault with its own code.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <tuple>
+
+#include "document.hpp"
+#include "mapped_file.hpp"
+#include "model.hpp"
+#include "sha256.hpp"
+
+namespace qdml {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::uint64_t kMaxHeader = 100000000;  // bytes, the bound of the safetensors library
+using Shape = std::vector<std::int64_t>;
+
+json parse_object(const std::string& path, const unsigned char* begin, const unsigned char* end,
+                  const char* code, const char* what) {
+    json value = json::parse(begin, end, nullptr, false);
+    if (value.is_discarded() || !value.is_object()) {
+        refuse(path, code, std::string(what) + " is not a JSON object; the file is damaged");
+    }
+    return value;
+}
+
+/// Names and shapes all files of this architecture hold, ZBL not counted.
+std::map<std::string, Shape> expected_shapes(const Architecture& a, std::int64_t n_species) {
+    const std::int64_t channels = a.message_channels;
+    std::map<std::string, Shape> shapes;
+    shapes["energy.reference"] = {n_species};
+    shapes["energy.scale"] = {n_species};
+    shapes["embedding.weight"] = {n_species, a.layers[0].channels_in[0]};
+    for (std::size_t t = 0; t < a.layers.size(); ++t) {
+        const LayerShape& layer = a.layers[t];
+        const std::string p = "layers." + std::to_string(t) + ".";
+        shapes[p + "radial"] = {a.knots + 3, n_terms(layer.l_in, layer.l_out), channels};
+        for (int l = 0; l <= layer.l_in; ++l) {
+            const std::int64_t f = layer.channels_in[static_cast<std::size_t>(l)];
+            const std::string degree = "l" + std::to_string(l) + ".weight";
+            shapes[p + "linear_in." + degree] = {f, channels};
+            if (t > 0 && l <= layer.l_out) {
+                shapes[p + "self_connection." + degree] = {n_species, f, layer.out_width(l)};
+            }
+        }
+        for (int l = 0; l <= layer.l_out; ++l) {
+            shapes[p + "linear_out.l" + std::to_string(l) + ".weight"] = {channels,
+                                                                         layer.out_width(l)};
+        }
+    }
+    std::vector<std::int64_t> widths = {a.layers.back().channels_out[0]};
+    widths.insert(widths.end(), a.readout.begin(), a.readout.end());
+    widths.push_back(1);
+    for (std::size_t k = 0; k + 1 < widths.size(); ++k) {
+        shapes["readout." + std::to_string(k) + ".weight"] = {widths[k], widths[k + 1]};
+    }
+    return shapes;
+}
+
+std::int64_t n_values(const Shape& shape) {
+    std::int64_t product = 1;
+    for (const auto extent : shape) {
+        product *= extent;
+    }
+    return product;
+}
+
+/// Check dtype and shape of every entry; returns the bytes of one value.
+std::int64_t check_entries(const std::string& path, const json& header,
+                           const std::map<std::string, Shape>& shapes) {
+    for (const auto& [name, shape] : shapes) {
+        if (!header.contains(name)) {
+            refuse(path, "tensor_missing",
+                   "tensor '" + name + "' " + json(shape).dump() + " is missing; export again");
+        }
+    }
+    json common;
+    for (const auto& item : header.items()) {
+        if (shapes.count(item.key()) == 0) {
+            refuse(path, "tensor_unknown",
+                   "tensor '" + item.key() + "' is unknown; install a newer qdml");
+        }
+    }
+    for (const auto& item : header.items()) {
+        const std::string at = "tensor '" + item.key() + "'";
+        const json& entry = item.value();
+        if (!entry.is_object() || entry.size() != 3 || !entry.contains("dtype") ||
+            !entry.contains("shape") || !entry.contains("data_offsets")) {
+            refuse(path, "tensor_offsets", at + ": entry is not dtype, shape, data_offsets");
+        }
+        const json& dtype = entry["dtype"];
+        if (common.is_null()) {
+            common = dtype;
+        }
+        if ((dtype != "F64" && dtype != "F32") || dtype != common) {
+            refuse(path, "tensor_dtype",
+                   at + " has dtype " + dtype.dump() + ", expected F64 or F32, the same for all");
+        }
+        if (entry["shape"] != json(shapes.at(item.key()))) {
+            refuse(path, "tensor_shape",
+                   at + " has shape " + entry["shape"].dump() + ", the architecture says " +
+                       json(shapes.at(item.key())).dump() + "; the file is damaged");
+        }
+    }
+    return common == "F64" ? 8 : 4;
+}
+
+/// Check that the tensors fill the data exactly, without gaps.
+void check_offsets(const std::string& path, const json& header,
+                   const std::map<std::string, Shape>& shapes, std::int64_t item_size,
+                   std::int64_t found) {
+    std::vector<std::tuple<std::int64_t, std::int64_t, std::string>> spans;
+    for (const auto& item : header.items()) {
+        const json& offsets = item.value()["data_offsets"];
+        if (!offsets.is_array() || offsets.size() != 2 ||
+            !is_integer(offsets[0], 0, std::int64_t(1) << 62) ||
+            !is_integer(offsets[1], 0, std::int64_t(1) << 62)) {
+            refuse(path, "tensor_offsets",
+                   "tensor '" + item.key() + "': data_offsets " + offsets.dump() +
+                       " are not two bytes");
+        }
+        spans.emplace_back(offsets[0].get<std::int64_t>(), offsets[1].get<std::int64_t>(),
+                           item.key());
+    }
+    std::sort(spans.begin(), spans.end());
+    std::int64_t end = 0;
+    for (const auto& [begin, stop, name] : spans) {
+        const std::int64_t size = n_values(shapes.at(name)) * item_size;
+        if (begin != end || stop - begin != size) {
+            refuse(path, "tensor_offsets",
+                   "tensor '" + name + "' lies at bytes " + std::to_string(begin) + ".." +
+                       std::to_string(stop) + ", expected " + std::to_string(end) + ".." +
+                       std::to_string(end + size));
+        }
+        end = stop;
+    }
+    const std::string counts =
+        std::to_string(found) + " bytes of data, " + std::to_string(end) + " announced";
+    if (found < end) {
+        refuse(path, "file_truncated", counts + "; copy the file again");
+    }
+    if (found > end) {
+        refuse(path, "bytes_after_the_end", counts + "; the file is damaged");
+    }
+}
+
+std::vector<double> read_values(const unsigned char* data, std::int64_t count,
+                                std::int64_t item_size) {
+    std::vector<double> values(static_cast<std::size_t>(count));
+    if (item_size == 8) {
+        std::memcpy(values.data(), data, values.size() * 8);
+        return values;
+    }
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        float single = 0;
+        std::memcpy(&single, data + 4 * i, 4);
+        values[i] = single;
+    }
+    return values;
+}
+
+void check_values(const std::string& path, const Model& model) {
+    for (const auto& [name, values] : model.tensors) {
+        if (!std::all_of(values.begin(), values.end(), [](double x) { return std::isfinite(x); })) {
+            refuse(path, "not_finite",
+                   "tensor '" + name + "' holds NaN or infinity; the fit diverged");
+        }
+    }
+    for (std::size_t t = 0; t < model.architecture.layers.size(); ++t) {
+        const LayerShape& layer = model.architecture.layers[t];
+        const std::string name = "layers." + std::to_string(t) + ".radial";
+        const auto& table = model.tensor(name);
+        const auto tail = 3 * n_terms(layer.l_in, layer.l_out) * model.architecture.message_channels;
+        if (std::any_of(table.end() - tail, table.end(), [](double x) { return x != 0.0; })) {
+            refuse(path, "radial_not_zero_at_cutoff",
+                   "tensor '" + name +
+                       "': the last three knots must be zero, or forces jump at the cutoff");
+        }
+    }
+    if (model.has_zbl()) {
+        const auto& r = model.tensor("zbl.r_max");
+        const std::size_t n = model.info.species.size();
+        for (std::size_t i = 0; i < n * n; ++i) {
+            if (r[i] != r[(i % n) * n + i / n] || r[i] < 0 || r[i] > model.architecture.cutoff) {
+                refuse(path, "value_invalid",
+                       "tensor 'zbl.r_max' must be symmetric and within 0.." +
+                           std::to_string(model.architecture.cutoff) + " Å");
+            }
+        }
+    }
+}
+
+}  // namespace
+
+Model read_model(const std::string& path) {
+    const MappedFile file(path);
+    if (file.size() < 8) {
+        refuse(path, "too_short", "has " + std::to_string(file.size()) +
+                                      " bytes, a .qdml file at least 8; copy it again");
+    }
+    std::uint64_t length = 0;
+    for (int i = 7; i >= 0; --i) {
+        length = length << 8 | file.data()[i];
+    }
+    if (length > std::min<std::uint64_t>(file.size() - 8, kMaxHeader)) {
+        refuse(path, "header_too_long",
+               "header of " + std::to_string(length) + " bytes announced, the file has " +
+                   std::to_string(file.size()) + "; not a .qdml file or cut");
+    }
+    const unsigned char* const data = file.data() + 8 + length;
+    json header = parse_object(path, file.data() + 8, data, "header_not_json", "header");
+    if (!header.contains("__metadata__") || !header["__metadata__"].is_object() ||
+        !header["__metadata__"].contains("qdml") || !header["__metadata__"]["qdml"].is_string()) {
+        refuse(path, "metadata_missing",
+               "no '__metadata__.qdml' in the header; a safetensors file, but not a qdml potential");
+    }
+    Model model;
+    model.info.path = path;
+    model.info.metadata_json = header["__metadata__"]["qdml"].get<std::string>();
+    header.erase("__metadata__");
+    const auto* text = reinterpret_cast<const unsigned char*>(model.info.metadata_json.data());
+    read_document(path,
+                  parse_object(path, text, text + model.info.metadata_json.size(),
+                               "metadata_not_json", "'__metadata__.qdml'"),
+                  model);
+    const auto n_species = static_cast<std::int64_t>(model.info.species.size());
+    auto shapes = expected_shapes(model.architecture, n_species);
+    if (header.contains("zbl.r_max")) {
+        shapes["zbl.r_max"] = {n_species, n_species};
+    }
+    const std::int64_t item_size = check_entries(path, header, shapes);
+    check_offsets(path, header, shapes, item_size,
+                  static_cast<std::int64_t>(file.size() - 8 - length));
+    for (const auto& [name, shape] : shapes) {
+        const auto begin = header[name]["data_offsets"][0].get<std::int64_t>();
+        model.tensors[name] = read_values(data + begin, n_values(shape), item_size);
+    }
+    check_values(path, model);
+    model.info.hash = sha256(file.data(), file.size());
+    return model;
+}
+
+}  // namespace qdml
