@@ -235,7 +235,8 @@ def _check_keys(path: object, where: str, found: dict[str, Any], known: tuple[st
 
 
 def _check_species(path: object, species: object) -> None:
-    valid = isinstance(species, list) and species and all(isinstance(s, str) and s in SYMBOLS for s in species)
+    valid = isinstance(species, list) and species
+    valid = valid and all(isinstance(s, str) and s in SYMBOLS for s in species)
     if not valid or len(set(species)) != len(species):  # type: ignore[arg-type]
         fault(
             path,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Random but well-scaled potentials for tests and benchmarks: every tensor of the format, O(1) forces."""
+"""Random but well-scaled potentials for tests and benchmarks: every tensor, forces of O(1)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def architecture(
     }
 
 
-def radial_table(rng: np.random.Generator, shape: tuple[int, int, int], cutoff: float) -> np.ndarray:
+def radial_table(
+    rng: np.random.Generator, shape: tuple[int, int, int], cutoff: float
+) -> np.ndarray:
     """Smooth random coefficients [K+3, P, C]: five Bessel functions under an envelope."""
     knots = shape[0] - 3
     x = np.abs(np.arange(-1, knots + 2)) / knots
