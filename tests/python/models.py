@@ -10,7 +10,12 @@ from qdml.modelfile import tensor_shapes, write_model
 
 
 def architecture(
-    l_max: int, channels: int, message_channels: int, layers: int, cutoff: float, knots: int,
+    l_max: int,
+    channels: int,
+    message_channels: int,
+    layers: int,
+    cutoff: float,
+    knots: int,
     readout: list[int],
 ) -> dict:
     """Architecture entry: `channels` node features of every degree, l_max in the inner layers."""
@@ -45,7 +50,7 @@ def radial_table(
     envelope = np.where(x < 1, (1 - x**2) ** 3, 0.0)
     order = np.arange(1, 6)
     basis = np.sinc(order * x[:, None]) * order * envelope[:, None]  # sin(n pi x) / (pi x)
-    table = np.einsum("kn,npc->kpc", basis, rng.normal(size=(5, *shape[1:]))) * 0.15
+    table = np.einsum("kn,npc->kpc", basis, rng.normal(size=(5, *shape[1:]))) * 0.5
     table[-3:] = 0
     return table
 

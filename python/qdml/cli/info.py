@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""`qdml info`: what a potential file says of itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from qdml.modelfile import content_hash, read_model
+
+ERRORS = {
+    "energy_rmse_mev_per_atom": "energy RMSE, meV/atom",
+    "force_rmse_mev_per_angstrom": "force RMSE, meV/Å",
+}
+
+
+def info(
+    model: Annotated[Path, typer.Argument(help="The .qdml file.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Describe a .qdml file: elements, architecture, level of theory, errors, hash.
+
+    \b
+    Example:
+      qdml info model.qdml
+    """
+    document, tensors = read_model(model)
+    summary = summarise(model, document, sum(a.size for a in tensors.values()), tensors)
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+    else:
+        Console().print(as_table(summary))
+
+
+def summarise(
+    path: Path, document: dict[str, Any], n_numbers: int, tensors: dict[str, Any]
+) -> dict[str, Any]:
+    """The document with the hash, the size and the reference energies (eV) beside it."""
+    reference = zip(document["species"], tensors["energy.reference"].tolist(), strict=True)
+    return {
+        "file": str(path),
+        "hash": content_hash(path),
+        "bytes": path.stat().st_size,
+        "numbers": n_numbers,
+        "zbl": "zbl.r_max" in tensors,
+        "reference_energy": dict(reference),
+        **document,
+    }
+
+
+def as_table(summary: dict[str, Any]) -> Table:
+    """Rows for people; lengths in Å, energies in eV."""
+    a, training = summary["architecture"], summary["training"]
+    layers = a["layers"]
+    widths = " → ".join("+".join(map(str, layer["channels_out"])) for layer in layers)
+    table = Table(title=summary["file"], show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    rows = {
+        "elements": ", ".join(summary["species"]),
+        "level of theory": summary["level_of_theory"] or "not stated",
+        "description": summary["description"] or "-",
+        "architecture": (
+            f"{a['kind']}, l_max {max(layer['l_out'] for layer in layers)}, {len(layers)} layers, "
+            f"{a['message_channels']} message channels, cutoff {a['cutoff']:g} Å, "
+            f"{a['knots']} knots"
+        ),
+        "node features": f"{widths} (channels of l = 0, 1, 2 after each layer)",
+        "short range": "ZBL" if summary["zbl"] else "no ZBL term",
+        "reference energies": ", ".join(
+            f"{s} {e:.6f} eV" for s, e in summary["reference_energy"].items()
+        ),
+    }
+    for key, label in ERRORS.items():
+        if isinstance(training.get(key), int | float):
+            rows[label] = f"{training[key]:.2f}"
+    other = {k: v for k, v in training.items() if k not in ERRORS}
+    if other:
+        rows["training"] = "\n".join(f"{k}: {v}" for k, v in other.items())
+    if summary["distances_seen"]:
+        rows["shortest distances seen"] = ", ".join(
+            f"{pair} {r:.2f} Å" for pair, r in summary["distances_seen"].items()
+        )
+    proof = summary["proof"]
+    rows["export proof"] = (
+        ", ".join(f"{k}: {v}" for k, v in proof.items()) if proof else "none in the file"
+    )
+    rows["fine-tuned from"] = summary["parent"] or "-"
+    rows["written by"] = f"{summary['tool']}, format {summary['format']}"
+    rows["size"] = f"{summary['bytes'] / 1e6:.2f} MB, {summary['numbers']} numbers"
+    rows["SHA-256"] = summary["hash"]
+    for label, value in rows.items():
+        table.add_row(label, value)
+    return table

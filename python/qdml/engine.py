@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""The native engine for numpy arrays: energy, forces and virial of a structure.
+
+Units Å and eV; conventions in docs/conventions.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qdml.errors import DataError, EngineError
+
+try:
+    from qdml import _native
+except ImportError as missing:  # a source tree without the compiled part
+    _native = None  # type: ignore[assignment]
+    _reason = str(missing)
+
+
+def native() -> Any:
+    """The compiled module, or an `EngineError` that says how to get it."""
+    if _native is None:
+        raise EngineError(
+            f"the compiled engine cannot be imported ({_reason}); install qdml with `pip install .`"
+        )
+    return _native
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Result of one evaluation; n atoms.
+
+    `virial` is W = sum_i x_i F_i (eV, [3, 3]); stress is -W / volume. `energies` [n] and
+    `virials` [n, 3, 3] are None unless asked for, and sum to `energy` and `virial`.
+    """
+
+    energy: float
+    forces: NDArray[np.float64]
+    virial: NDArray[np.float64]
+    energies: NDArray[np.float64] | None = None
+    virials: NDArray[np.float64] | None = None
+
+
+class Engine:
+    """A potential loaded for evaluation; `precision` is `mixed` (fp32 kernels) or `double`.
+
+    Raises ModelFileError when the file is refused. One Engine may be used by one thread at a time.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], precision: str = "mixed") -> None:
+        self._engine = native().Engine(os.fspath(path), precision)
+        self.precision = precision
+        self.info: dict[str, Any] = self._engine.info
+        self.metadata: dict[str, Any] = json.loads(self.info["metadata_json"])
+        self.symbols: list[str] = self.info["species"]
+        self.cutoff: float = self.info["cutoff"]
+
+    def species_of(self, symbols: Sequence[str]) -> NDArray[np.int32]:
+        """Model indices of chemical symbols; DataError names the elements the model lacks."""
+        index = {symbol: i for i, symbol in enumerate(self.symbols)}
+        unknown = sorted(set(symbols) - set(index))
+        if unknown:
+            raise DataError(
+                f"{self.info['path']} knows {', '.join(self.symbols)}, the structure also has "
+                f"{', '.join(unknown)}; use a potential fitted with these elements"
+            )
+        return np.array([index[s] for s in symbols], dtype=np.int32)
+
+    def compute(
+        self,
+        positions: ArrayLike,
+        species: ArrayLike,
+        cell: ArrayLike | None = None,
+        pbc: Sequence[bool] = (False, False, False),
+        per_atom: bool = False,
+    ) -> Prediction:
+        """Evaluate positions [n, 3] (Å) with model indices `species` [n] in `cell` [3, 3] (Å).
+
+        Rows of `cell` are its vectors; rows of non-periodic directions are ignored.
+        """
+        cell = np.zeros((3, 3)) if cell is None else np.asarray(cell, dtype=float)
+        periodic = [bool(p) for p in pbc]
+        found = self._engine.compute(positions, species, cell, periodic, per_atom, per_atom)
+        return _prediction(found)
+
+    def compute_graph(
+        self,
+        species: ArrayLike,
+        row_start: ArrayLike,
+        neighbor: ArrayLike,
+        edge_vector: ArrayLike,
+        exchange: Callable[[NDArray[Any]], None] | None = None,
+        per_atom: bool = False,
+    ) -> Prediction:
+        """Evaluate a neighbour list made elsewhere: rows of the local atoms, ghosts after them.
+
+        species [n_total], row_start [n_local + 1], neighbor [n_edges], edge_vector [n_edges, 3]
+        (r_ij, Å). `exchange(rows)` fills the ghost rows of an array [n_total, width] in place.
+        Forces have n_total rows: those of ghosts belong to their owners.
+        """
+        found = self._engine.compute_graph(
+            species, row_start, neighbor, edge_vector, exchange, per_atom, per_atom
+        )
+        return _prediction(found)
+
+
+def _prediction(found: dict[str, Any]) -> Prediction:
+    return Prediction(
+        found["energy"],
+        found["forces"],
+        found["virial"],
+        found.get("atom_energy"),
+        found.get("atom_virial"),
+    )
+
+
+def build_neighbor_list(
+    positions: ArrayLike, cell: ArrayLike, pbc: Sequence[bool], cutoff: float
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
+    """All directed edges shorter than `cutoff` (Å), grouped by center, images counted one by one.
+
+    Returns row_start [n + 1], neighbor [n_edges], shift [n_edges, 3] and edge_vector
+    [n_edges, 3] = x_j - x_i + shift · cell, each row sorted by distance.
+    """
+    return native().build_neighbor_list(positions, cell, [bool(p) for p in pbc], float(cutoff))
