@@ -172,9 +172,16 @@ def draw_energies(evaluation: Evaluation, splits: list[str], offsets: np.ndarray
         _diagonal(axis, *values[here].T)
         axis.set_title(SPLIT_NAMES[split])
         axis.set_xlabel("DFT energy less reference (eV/atom)")
-        if here.any():
-            axis.legend(fontsize=7.5, handletextpad=0.1, labelspacing=0.2)
     axes[0, 0].set_ylabel("predicted (eV/atom)")
+    handles = {}
+    for axis in axes[0]:
+        found, labels = axis.get_legend_handles_labels()
+        handles |= dict(zip(labels, found, strict=True))
+    names = [name for name in origins if name in handles]
+    n_columns = min(len(names), 4)
+    figure.set_figheight(figure.get_figheight() + 0.19 * -(-len(names) // n_columns))
+    figure.legend([handles[name] for name in names], names, loc="outside lower left",
+                  ncols=n_columns, fontsize=8, handletextpad=0.1)  # fmt: skip
     return figure
 
 
@@ -187,4 +194,6 @@ def _diagonal(axis: Axes, *values: np.ndarray) -> None:
     axis.plot(ends, ends, color="#5b6770", linewidth=0.8, zorder=0)
     axis.set_xlim(*ends)
     axis.set_ylim(*ends)
+    axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
+    axis.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
     axis.set_aspect("equal")

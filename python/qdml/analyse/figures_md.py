@@ -128,7 +128,8 @@ def _bars(axis: Axes, symbol: str, shares: dict[str, np.ndarray]) -> None:
     together = np.sum(list(shares.values()), axis=0)
     used = np.flatnonzero(together > 1e-3)
     low, high = (int(used[0]), int(used[-1])) if len(used) else (0, 4)
-    width = 0.8 / len(shares)
+    low, high = max(low - 1, 0), high + 1
+    width = 0.8 / max(len(shares), 2)
     for k, (source, share) in enumerate(shares.items()):
         x = np.arange(low, high + 1) + (k - (len(shares) - 1) / 2) * width
         axis.bar(x, share[low : high + 1], width * 0.92, color=SOURCES[source]["color"],
@@ -142,9 +143,10 @@ def _bars(axis: Axes, symbol: str, shares: dict[str, np.ndarray]) -> None:
 
 def _bands(axis: Axes, symbol: str, time_ps: np.ndarray, shares: np.ndarray) -> None:
     used = np.flatnonzero(shares.max(axis=0) > 0)
-    tints = mpl.colormaps["cividis"](np.linspace(0.05, 0.95, max(len(used), 2)))
+    tints = mpl.colormaps["Blues"](np.linspace(0.25, 0.9, max(len(used), 2)))
     if len(time_ps) > 1:
-        axis.stackplot(time_ps, shares[:, used].T, colors=tints, labels=[str(c) for c in used])
+        axis.stackplot(time_ps, shares[:, used].T, colors=tints, labels=[str(c) for c in used],
+                       edgecolor="white", linewidth=0.4)  # fmt: skip
         axis.set_xlim(time_ps[0], time_ps[-1])
         legend = axis.legend(
             title="neighbours", loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True
@@ -175,6 +177,8 @@ def draw_cost(dft: list[dict[str, Any]], md: dict[str, Any] | None) -> Figure:
                   markersize=7, label="qdml, one MD step in LAMMPS")
     axis.set_xscale("log")
     axis.set_yscale("log")
+    sizes = [row["n_atoms"] for row in [*dft, *([md] if md else [])]]
+    axis.set_xlim(min(sizes) / 2, max(sizes) * 2)
     axis.set_xlabel("atoms")
     axis.set_ylabel("core seconds")
     axis.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))

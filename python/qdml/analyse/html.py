@@ -12,7 +12,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-FIGURE_FORMAT = {"Date": None, "Creator": None}
+# without a date the same numbers give the same bytes
+FIGURE_METADATA = {"Date": None, "Creator": None}
+
+UNBROKEN = 32
+"""Table entries up to this length are kept on one line."""
 
 
 def text(value: Any) -> str:
@@ -53,7 +57,9 @@ def table(head: list[str], rows: list[list[Any]], caption: str = "") -> str:
             elif isinstance(value, int):
                 line.append(f'<td class="n">{value:,}</td>')
             else:
-                line.append(f"<td>{text(value)}</td>")
+                short = isinstance(value, str) and len(value) <= UNBROKEN
+                line.append(f'<td class="k">{text(value)}</td>' if short else
+                            f"<td>{text(value)}</td>")
         cells.append("<tr>" + "".join(line) + "</tr>")
     numeric = [
         any(isinstance(row[k], int | float) for row in rows) for k in range(len(head))
@@ -79,7 +85,7 @@ def paragraph(content: str, kind: str = "") -> str:
 def figure(drawing: Figure, caption: str) -> str:
     """Embed a matplotlib figure as SVG with its caption (also its alternative text)."""
     stream = io.BytesIO()
-    drawing.savefig(stream, format="svg", metadata=FIGURE_FORMAT, dpi=200)
+    drawing.savefig(stream, format="svg", metadata=FIGURE_METADATA, dpi=200)
     data = base64.b64encode(stream.getvalue()).decode()
     return (
         f'<figure><img alt="{html.escape(caption, quote=True)}" '

@@ -74,7 +74,7 @@ def mean_temperature(drift: Drift | None) -> float | None:
 
 
 def _micro(value: float) -> str:
-    return html.number(1e6 * value)
+    return html.number(1e6 * value, 2)
 
 
 def timestep_fs(section: RunSection) -> float | None:
@@ -119,8 +119,9 @@ def cost_section(inputs: Inputs) -> Section:
         parts.append(
             html.paragraph(
                 f"One MD step of {md['n_atoms']} atoms took {1000 * md['seconds_per_step']:.3g} ms "
-                f"on {md['cores']} {cores} ({md['n_ranks']} ranks × {md['n_threads']} threads): "
-                f"{md['core_seconds_per_step']:.3g} core seconds, "
+                f"on {md['cores']} {cores} (MPI ranks {md['n_ranks']}, threads per rank "
+                f"{md['n_threads']}): "
+                f"{1000 * md['core_seconds_per_step']:.3g} core milliseconds, "
                 f"{md['core_microseconds_per_atom_step']:.3g} core µs per atom and step."
             )
         )
@@ -137,9 +138,9 @@ def cost_section(inputs: Inputs) -> Section:
             html.paragraph(
                 "Ratio: core seconds of one DFT single point over those of one MD step, each of "
                 f"its own size ({md['n_atoms']} atoms in MD), nothing scaled. Per atom: both "
-                "divided by their own number of atoms. DFT grows faster than linearly with the "
-                "number of atoms, so a DFT step of the MD system itself would cost more than its "
-                "share per atom; that is not measured here and not claimed."
+                "divided by their own number of atoms. The cost of DFT is not proportional to the "
+                "number of atoms (vacuum, cubic terms; larger dots cost more per atom), so no time "
+                "is claimed for a DFT step of the MD system itself."
             )
         )
     return "\n".join(parts), {"md": md, "dft": dft, "ratios": ratios}

@@ -81,7 +81,9 @@ def _collect_sources(
     for name, kind in (("DFT dots", "dot"), ("DFT slabs", "slab"), ("DFT bulk", "bulk")):
         if not inputs.reference:
             continue
-        every = [f for f in inputs.reference.of_kind(kind) if set(f.symbols) & symbols]
+        every = inputs.reference.of_kind(kind)
+        # dots with other ligands are another surface: compared only where there is nothing closer
+        every = [f for f in every if set(f.symbols) <= symbols] or every
         near = near_temperature(every, temperature, TEMPERATURE_WINDOW)
         chosen = near if len(near) >= MIN_FRAMES else every
         if not chosen:
@@ -216,7 +218,7 @@ def _shortest(
                          "covalent": float(radii)}  # fmt: skip
         rows.append([pair, *(_angstrom(v) for v in numbers[pair].values()), verdict])
     head = ["pair", "MD (Å)", "DFT frames compared (Å)", "training data of the model (Å)",
-            "sum of covalent radii (Å)", ""]  # fmt: skip
+            "sum of covalent radii (Å)", "MD beside training"]  # fmt: skip
     return html.table(head, rows, "Shortest distance of each pair of elements"), numbers
 
 

@@ -67,8 +67,8 @@ def compare(dft: list[dict[str, Any]], md: dict[str, Any] | None) -> list[dict[s
     """Ratios of DFT to MD cost, per DFT system.
 
     ratio: core seconds of one single point over those of one MD step, each of its own system, no
-    scaling by size. ratio_per_atom: the same per atom; DFT grows faster than linearly, so this
-    understates the ratio where the MD system is the larger one and overstates it where smaller.
+    scaling by size. ratio_per_atom: each divided by its own number of atoms; DFT is not
+    proportional to the number of atoms, so it is no estimate for a DFT step of the MD system.
     """
     if md is None:
         return []

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""Coordination, regions and n(r) on a zinc-blende cluster counted by hand; the dump reader."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+
+from qdml.analyse.frames import frame_kind
+from qdml.analyse.rdf import collect, overlap
+from qdml.analyse.surface import bond_length, coordination, find_pairs, find_roles
+from qdml.analyse.trajectory import read_trajectory
+from qdml.errors import DataError
+
+DUMP = Path(__file__).parent / "data" / "lammps-logs" / "small.lammpstrj"
+A = 6.2  # lattice constant, Å
+BOND = A * np.sqrt(3) / 4
+
+
+def zinc_blende_cluster():
+    """One Se, its 4 Cd, and their 12 other neighbours: 11 Se and one Cl. 17 atoms.
+
+    By hand: Cd 4-coordinate, three of them by Se only (core), one by 3 Se and the Cl (surface);
+    the central Se has 4 Cd (core), each of the 11 outer Se has one (surface).
+    """
+    cadmium = A / 4 * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    outer = [
+        A / 2 * np.array(v)
+        for v in [(0, 1, 1), (1, 0, 1), (1, 1, 0), (0, -1, -1), (1, 0, -1), (1, -1, 0),
+                  (0, 1, -1), (-1, 0, -1), (-1, 1, 0), (0, -1, 1), (-1, 0, 1), (-1, -1, 0)]
+    ]  # fmt: skip
+    return Atoms("SeCd4ClSe11", positions=[[0, 0, 0], *cadmium, *outer])
+
+
+def test_regions_by_hand():
+    atoms = zinc_blende_cluster()
+    roles = find_roles(set(atoms.symbols))
+    assert (roles.cations, roles.anions, roles.ligands) == (("Cd",), ("Se",), ("Cl",))
+    found = coordination(atoms, find_pairs(atoms, 8.0), roles)
+    assert found.lattice.tolist() == [4, 3, 4, 4, 4, 0] + [1] * 11
+    assert found.ligand.tolist() == [0, 1, 0, 0, 0, 0] + [0] * 11
+    assert found.region.tolist() == [0, 1, 0, 0, 0, 2] + [1] * 11
+
+
+def test_definition_is_stated_with_its_lengths():
+    roles = find_roles({"Cd", "Se", "Cl"})
+    assert "at least 4 Se neighbours" in roles.definition
+    assert f"Cd-Cl {bond_length('Cd', 'Cl'):.2f}" in roles.definition
+    assert find_roles({"Pb", "Se"}).full == 6
+    assert find_roles({"Cs", "Pb", "Br"}) is None
+
+
+def test_neighbours_per_atom_by_hand():
+    atoms = zinc_blende_cluster()
+    found = collect([atoms, atoms], find_roles(set(atoms.symbols)))
+    inside = np.searchsorted(found.r, bond_length("Cd", "Se"))
+    second = np.searchsorted(found.r, 4.6)
+    assert found.running("Cd", "core", "Se")[inside] == pytest.approx(4)
+    assert found.running("Cd", "surface", "Se")[inside] == pytest.approx(3)
+    assert found.running("Cd", "surface", "Cl")[inside] == pytest.approx(1)
+    assert found.running("Se", "core", "Cd")[inside] == pytest.approx(4)
+    assert found.running("Se", "surface", "Cd")[inside] == pytest.approx(1)
+    assert found.running("Se", "core", "Se")[second] == pytest.approx(11)
+    assert found.n_centers[("Cd", "core")] == 6
+    assert found.shell("Cd", "core", "Se")["mean"] == pytest.approx(BOND)
+    assert found.shell("Cd", "core", "Se")["sd"] == pytest.approx(0, abs=1e-6)
+    assert found.shortest["Cd-Se"] == pytest.approx(BOND)
+    assert found.shortest["Se-Se"] == pytest.approx(A / np.sqrt(2))
+    shares = found.coordination_shares("Se")
+    assert shares[1] == pytest.approx(11 / 12)
+    assert shares[4] == pytest.approx(1 / 12)
+
+
+def test_integral_is_the_coordination_number_in_a_tiny_periodic_cell():
+    """A 2-atom cell is smaller than r_max: every image counts."""
+    atoms = bulk("CdSe", "zincblende", a=A)
+    found = collect([atoms], find_roles({"Cd", "Se"}))
+    area = np.sum(found.density("Cd", "core", "Se")) * found.bin_width
+    # shells of zinc blende within 8 Å (a = 6.2): 4 at 2.68, 12 at 5.14, 12 at 6.76, 16 at 8.05
+    assert area == pytest.approx(4 + 12 + 12)
+    second = np.searchsorted(found.r, 5.0)
+    assert found.running("Cd", "core", "Cd")[second] == pytest.approx(12)
+    assert found.n_centers == {("Cd", "core"): 1, ("Se", "core"): 1}
+
+
+def test_overlap_of_distributions():
+    one = np.array([0, 2.0, 2.0, 0])
+    assert overlap(one, 5 * one) == pytest.approx(1)
+    assert overlap(one, np.array([0, 0, 1.0, 1.0])) == pytest.approx(0.5)
+    assert overlap(one, 0 * one) is None
+
+
+def test_kinds_of_frames():
+    crystal = bulk("CdSe", "zincblende", a=A, cubic=True)
+    slab = crystal.copy()
+    slab.cell[2, 2] += 10
+    dot = zinc_blende_cluster()
+    dot.center(vacuum=5)
+    dot.pbc = True
+    assert [frame_kind(x) for x in (crystal, slab, dot, dot[:3])] == [
+        "bulk", "slab", "dot", "molecule",
+    ]  # fmt: skip
+    dot.info["vacuum_axes"] = "z"
+    assert frame_kind(dot) == "slab"
+
+
+def test_dump_with_species_skip_and_stride():
+    trajectory = read_trajectory(DUMP, species=["Ar"])
+    assert trajectory.steps.tolist() == [20, 30, 40, 50, 60]
+    first = trajectory.frames[0]
+    assert first.get_chemical_formula() == "Ar32"
+    assert first.positions[0] == pytest.approx([0.225792, 0.096179, 0.250635])
+    assert first.pbc.all()
+    kept = read_trajectory(DUMP, species=["Ar"], skip=1, stride=2)
+    assert kept.steps.tolist() == [30, 50]
+    assert kept.n_seen == 5
+
+
+def test_cut_last_frame_is_left_out(tmp_path):
+    path = tmp_path / "cut.lammpstrj"
+    path.write_text(DUMP.read_text()[:-30])
+    trajectory = read_trajectory(path, species=["Ar"])
+    assert trajectory.cut
+    assert trajectory.steps.tolist() == [20, 30, 40, 50]
+
+
+def damaged_dumps():
+    text = DUMP.read_text()
+    lines = text.splitlines(keepends=True)
+    yield "no-element", text, None, "no 'element' column"
+    yield "not-a-dump", "hello\n" + text, ["Ar"], "not a LAMMPS text dump"
+    yield "hole", "".join(lines[:12] + lines[13:]), ["Ar"], "frame 0 is damaged"
+    yield "word", text.replace("0.225792", "o.225792"), ["Ar"], "frame 0 cannot be read"
+    yield "nan", text.replace("0.225792", "nan"), ["Ar"], "not finite"
+    yield "type", text.replace("\n1 1 ", "\n1 2 "), ["Ar"], "beyond the 1 symbols"
+    yield "symbol", text, ["Xx"], "not a chemical symbol"
+    yield "empty", "", ["Ar"], "no frame left"
+
+
+@pytest.mark.parametrize(
+    ("text", "species", "message"),
+    [pytest.param(*case[1:], id=case[0]) for case in damaged_dumps()],
+)
+def test_damaged_dumps(tmp_path, text, species, message):
+    path = tmp_path / "bad.lammpstrj"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_trajectory(path, species=species)
+
+
+def test_lost_atoms_are_named(tmp_path):
+    other = DUMP.read_text().split("ITEM: TIMESTEP\n")[1].splitlines(keepends=True)
+    other[2] = "31\n"
+    path = tmp_path / "joined.lammpstrj"
+    path.write_text(DUMP.read_text() + "ITEM: TIMESTEP\n" + "".join(other[:-1]))
+    with pytest.raises(DataError, match="has 31 atoms"):
+        read_trajectory(path, species=["Ar"])
