@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""`qdml build`: a charge-balanced quantum dot from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from qdml.build import DotResult, build_dot, preset
+from qdml.build.output import output_paths, write_all
+from qdml.errors import ConfigError
+
+
+def build(
+    material: Annotated[
+        str | None, typer.Argument(help="CdS, CdSe, CdTe, ZnS, ZnSe, ZnTe or InP.")
+    ] = None,
+    diameter: Annotated[
+        float | None, typer.Option("--diameter", "-d", help="Diameter of the cut, Å.")
+    ] = None,
+    ligands: Annotated[
+        str, typer.Option(help="F Cl Br I HCOO NH3; mixed as Cl:3,Br:1 or HCOO,NH3:0.5.")
+    ] = "Cl",
+    shape: Annotated[
+        str,
+        typer.Option(
+            help="sphere, tetrahedron, truncated-tetrahedron, octahedron, cuboctahedron, cube."
+        ),
+    ] = "sphere",
+    facets: Annotated[
+        str | None,
+        typer.Option(help="Own Wulff shape instead of --shape: 100=1,111=1.15,-1-1-1=1.3."),
+    ] = None,
+    center: Annotated[
+        str, typer.Option(help="auto, anion, cation, bond, edge or hole.")
+    ] = "auto",
+    lattice: Annotated[
+        str, typer.Option(help="Lattice constant: pbe, experiment or a number in Å.")
+    ] = "pbe",
+    preset_name: Annotated[
+        str | None,
+        typer.Option("--preset", help="Cd16Se13Cl6, Cd68Se55Cl26, Cd176Se147Cl58, In31P20Cl33."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides between equivalent sites.")] = 0,
+    vacuum: Annotated[float, typer.Option(help="Vacuum on every side of the box, Å.")] = 10.0,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Name of the extxyz file.")
+    ] = Path("dot.extxyz"),
+    picture: Annotated[bool, typer.Option(help="Write the PNG picture.")] = True,
+) -> None:
+    """Build a charge-balanced quantum dot with its ligand shell.
+
+    Cuts zinc blende, removes under-coordinated atoms, puts ligands on the empty anion sites of
+    the surface until the formal charge is zero, and writes OUTPUT (extxyz) with a LAMMPS data
+    file, a JSON summary and a picture beside it.
+
+    Example: qdml build CdSe --diameter 20 --ligands Cl -o dot.extxyz
+    """
+    output_paths(output)  # a bad name is told before the work
+    if preset_name is not None:
+        fixed = preset(preset_name)
+        given = {"material": (material, None), "diameter": (diameter, None)}
+        given |= {"center": (center, "auto"), "shape": (shape, "sphere"), "facets": (facets, None)}
+        for name, (value, default) in given.items():
+            if value not in (default, fixed.get(name, default)):
+                raise ConfigError(
+                    f"preset {preset_name} has {name} {fixed.get(name, default)}, found {value}; "
+                    "leave out one"
+                )
+        material, diameter, center = fixed["material"], fixed["diameter"], fixed["center"]
+        shape = fixed.get("shape", "sphere")
+    if material is None or diameter is None:
+        missing = "a material" if material is None else "--diameter"
+        raise ConfigError(f"qdml build needs {missing}, for example: qdml build CdSe --diameter 20")
+    result = build_dot(
+        material, diameter, ligands, shape=shape, facets=facets, center=center, lattice=lattice,
+        seed=seed, vacuum=vacuum,
+    )
+    written = write_all(result, output, picture=picture)
+    _print_summary(result, Console())
+    typer.echo("wrote " + ", ".join(str(path) for path in written))
+
+
+def _print_summary(result: DotResult, console: Console) -> None:
+    """Show the summary as one table."""
+    summary = result.summary
+    values = summary.parameters
+    table = Table(title=summary.formula, show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    table.add_row("atoms", f"{summary.n_atoms}  ({_counts(summary.regions)})")
+    table.add_row("formal charge", f"{summary.formal_charge:+d}" if summary.formal_charge else "0")
+    table.add_row(
+        "lattice", f"{values['lattice_constant']:g} Å ({values['lattice_level']}), "
+        f"{values['shape']} centered on {values['center']}",
+    )
+    table.add_row(
+        "diameter", f"{summary.diameter_core:.1f} Å across the core, "
+        f"{summary.diameter_equivalent:.1f} Å by volume",
+    )
+    n_cations = summary.facets["cation, one dangling bond (111)"]
+    n_cations += summary.facets["cation, two dangling bonds (100)"]
+    for name, count in summary.facets.items():
+        share = f"  {count / n_cations:.0%}" if name.startswith("cation") and n_cations else ""
+        table.add_row(f"surface {name}", f"{count}{share}")
+    for name, histogram in summary.coordination.items():
+        text = ", ".join(f"{k}-fold {n}" for k, n in histogram.items())
+        table.add_row(f"coordination {name}", text)
+    shortest = ", ".join(f"{k} {v:.2f}" for k, v in summary.shortest_distances.items())
+    table.add_row("shortest distances, Å", shortest)
+    table.add_row("box, Å", " x ".join(f"{x:.2f}" for x in summary.box))
+    console.print(table)
+
+
+def _counts(histogram: dict[str, int]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in histogram.items())
