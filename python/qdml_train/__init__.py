@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Fitting of qdml potentials with JAX (`python -m qdml_train`)."""

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""Energies, forces and stress of a padded batch from the tensors of a `.qdml` file.
+
+Works in the dtype of its arrays: float32 in training, float64 (inside `jax.enable_x64(True)`) for
+tests and the export proof. Edge vectors are the only coordinates: forces and virial follow from
+the gradient with respect to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase.data import atomic_numbers
+
+from qdml_train.model import prior
+from qdml_train.model.architecture import Architecture, Layer
+from qdml_train.model.gather import gather_senders, sum_receivers
+from qdml_train.model.message import message, split_components
+from qdml_train.model.radial import spline_basis
+
+Tensors = Mapping[str, jax.Array]
+
+
+class Graphs(NamedTuple):
+    """A padded batch of structures: A atom rows, K neighbour slots per row, G structures.
+
+    An empty slot is an edge of an atom to itself with a vector longer than the cutoff: it carries
+    nothing, and the list stays symmetric. Padding atoms have only empty slots and graph index -1.
+    """
+
+    species: jax.Array  # [A] int32, model species
+    neighbor: jax.Array  # [A, K] int32, row of the sender
+    reverse: jax.Array  # [A, K] int32, flat slot of the opposite edge
+    edge_vector: jax.Array  # [A, K, 3] r_ij = x_j - x_i, Å
+    graph: jax.Array  # [A] int32, structure of the atom, -1 for padding
+
+
+class Prediction(NamedTuple):
+    """Results per structure and atom; the reference energies E0 are not included."""
+
+    energy: jax.Array  # [G] eV
+    forces: jax.Array  # [A, 3] eV/Å
+    virial: jax.Array  # [G, 3, 3] symmetric, V σ = Σ r ⊗ ∂E/∂r, eV (ASE's sign of σ)
+
+
+def interaction(
+    tensors: Tensors,
+    t: int,
+    layer: Layer,
+    features: list[jax.Array],
+    direction: jax.Array,
+    basis: jax.Array,
+    graphs: Graphs,
+) -> list[jax.Array]:
+    """One layer of docs/conventions.md. features: per degree [A, 2l+1, F_l]."""
+    prefix = f"layers.{t}"
+    n_atoms, n_slots = graphs.neighbor.shape
+    table = tensors[f"{prefix}.radial"]
+    channels = table.shape[-1]
+    sent = [
+        h @ tensors[f"{prefix}.linear_in.l{degree}.weight"] for degree, h in enumerate(features)
+    ]
+    rows = jnp.concatenate(sent, axis=1).reshape(n_atoms, -1)
+    senders = gather_senders(rows, graphs.neighbor, graphs.reverse)
+    radial = (basis @ table.reshape(len(table), -1)).reshape(n_atoms, n_slots, -1)
+    messages = message(
+        split_components(senders, layer.l_in, channels),
+        direction,
+        jnp.split(radial, table.shape[1], axis=-1),
+        layer.l_in,
+        layer.l_out,
+    )
+    # one sum per component: XLA fuses each with the products that make its terms
+    received = jnp.stack([m.sum(axis=1) for m in messages], axis=1)
+    z = []
+    for degree in range(layer.l_out + 1):
+        block = received[:, degree**2 : (degree + 1) ** 2]
+        value = block @ tensors[f"{prefix}.linear_out.l{degree}.weight"]
+        name = f"{prefix}.self_connection.l{degree}.weight"
+        if name in tensors:
+            value = value + species_linear(features[degree], tensors[name], graphs.species)
+        z.append(value)
+    width = layer.channels_out[0]
+    gates = jax.nn.silu(z[0][..., width:])
+    out = [jax.nn.silu(z[0][..., :width])]
+    start = 0
+    for degree in range(1, layer.l_out + 1):
+        stop = start + layer.channels_out[degree]
+        out.append(z[degree] * gates[..., start:stop])
+        start = stop
+    return out
+
+
+def species_linear(h: jax.Array, weight: jax.Array, species: jax.Array) -> jax.Array:
+    """Linear map chosen by the species of the atom: h [A, M, F], weight [S, F, F'] -> [A, M, F'].
+
+    One matrix product with the species as part of the inner index: no gather of weight matrices,
+    and therefore no scatter in their gradient.
+    """
+    n_species, f_in, f_out = weight.shape
+    one_hot = jax.nn.one_hot(species, n_species, dtype=h.dtype)
+    wide = h[:, :, None, :] * one_hot[:, None, :, None]
+    return wide.reshape(*h.shape[:2], n_species * f_in) @ weight.reshape(-1, f_out)
+
+
+def network_energies(tensors: Tensors, architecture: Architecture, graphs: Graphs) -> jax.Array:
+    """σ ε of every atom, [A], eV; without E0 and ZBL. Exactly 0 for an atom without neighbours."""
+    r = jnp.sqrt((graphs.edge_vector**2).sum(axis=-1))
+    direction = graphs.edge_vector / r[..., None]
+    basis = spline_basis(r, architecture.cutoff, architecture.knots)
+    one_hot = jax.nn.one_hot(graphs.species, len(architecture.species), dtype=r.dtype)
+    features = [(one_hot @ tensors["embedding.weight"])[:, None, :]]
+    for t, layer in enumerate(architecture.layers):
+        features = interaction(tensors, t, layer, features, direction, basis, graphs)
+    x = features[0][:, 0]
+    for k in range(len(architecture.readout) + 1):
+        x = x @ tensors[f"readout.{k}.weight"]
+        if k < len(architecture.readout):
+            x = jax.nn.silu(x)
+    return x[:, 0] * (one_hot @ tensors["energy.scale"])
+
+
+def repulsion_energies(tensors: Tensors, architecture: Architecture, graphs: Graphs) -> jax.Array:
+    """½ Σ_j zbl(r_ij) of every atom, [A], eV."""
+    r = jnp.sqrt((graphs.edge_vector**2).sum(axis=-1))
+    z = jnp.asarray(np.array([atomic_numbers[s] for s in architecture.species]), r.dtype)
+    neighbor_species = graphs.species[graphs.neighbor]
+    r_max = tensors["zbl.r_max"][graphs.species[:, None], neighbor_species]
+    pair = prior.pair_energy(r, z[graphs.species][:, None], z[neighbor_species], r_max)
+    return 0.5 * pair.sum(axis=1)
+
+
+def atom_energies(tensors: Tensors, architecture: Architecture, graphs: Graphs) -> jax.Array:
+    """E_i - E0 of every atom, [A], eV: network and, where the file has it, ZBL."""
+    energies = network_energies(tensors, architecture, graphs)
+    if "zbl.r_max" in tensors:
+        energies = energies + repulsion_energies(tensors, architecture, graphs)
+    return energies
+
+
+def predict(
+    tensors: Tensors, architecture: Architecture, graphs: Graphs, n_graphs: int
+) -> Prediction:
+    """Energies, forces and virials of a batch, by one reverse pass."""
+    member = graph_membership(graphs, n_graphs)
+
+    def total(edge_vector: jax.Array) -> tuple[jax.Array, jax.Array]:
+        energies = atom_energies(tensors, architecture, graphs._replace(edge_vector=edge_vector))
+        return energies.sum(), energies
+
+    gradient, energies = jax.grad(total, has_aux=True)(graphs.edge_vector)
+    forces = gradient.sum(axis=1) - sum_receivers(gradient, graphs.neighbor, graphs.reverse)
+    outer = jnp.einsum("aki,akj->aij", graphs.edge_vector, gradient)
+    virial = (member @ outer.reshape(len(outer), 9)).reshape(-1, 3, 3)
+    return Prediction(member @ energies, forces, 0.5 * (virial + virial.transpose(0, 2, 1)))
+
+
+def graph_membership(graphs: Graphs, n_graphs: int) -> jax.Array:
+    """[G, A] matrix of zeros and ones that sums atoms into structures; padding belongs nowhere."""
+    return (graphs.graph[None, :] == jnp.arange(n_graphs)[:, None]).astype(graphs.edge_vector.dtype)
