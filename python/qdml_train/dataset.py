@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: MIT
+"""From files to training, validation and test frames, and from frames to samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase.data import atomic_numbers
+from qdml.errors import ConfigError, DataError
+
+from qdml_train.config import Config, DataSection
+from qdml_train.frames import Frame, data_hash, read_frames
+from qdml_train.model import prior
+from qdml_train.neighbors import Neighbors, build_neighbors
+from qdml_train.packing import Sample
+from qdml_train.statistics import (
+    ReferenceEnergies,
+    force_scale,
+    reference_energies,
+    species_of,
+)
+
+
+@dataclass
+class Dataset:
+    """Everything the model takes from the data."""
+
+    train: list[Frame]
+    valid: list[Frame]
+    test: list[Frame]
+    species: tuple[str, ...]
+    e0: ReferenceEnergies
+    scale: float  # force rms, eV/Å
+    avg_neighbors: float
+    zbl_r_max: np.ndarray | None  # [S, S] Å
+    level_of_theory: str
+    hash: str
+    distances_seen: dict[str, float]  # shortest per pair in the training data, Å
+    samples: dict[str, list[Sample]] = field(default_factory=dict)  # keys train, valid
+    messages: list[str] = field(default_factory=list)
+
+
+def load_dataset(config: Config) -> Dataset:
+    """Read, divide and reduce the data of a configuration. Raises DataError, ConfigError."""
+    train, valid, test, messages = split_frames(config.data)
+    train, dropped = drop_large_forces(train, config.data.max_force)
+    if dropped:
+        messages.append(
+            f"left out {len(dropped)} training frames with forces beyond "
+            f"{config.data.max_force:g} eV/Å (data.max_force): "
+            + ", ".join(f"{f.origin} #{f.index}" for f in dropped[:8])
+            + (" ..." if len(dropped) > 8 else "")
+        )
+    unlabelled = [f for f in (*train, *valid) if f.forces is None]
+    if unlabelled:
+        raise DataError(
+            f"{unlabelled[0].where} and {len(unlabelled) - 1} more have no forces; every training "
+            "and validation frame needs them ('forces' or 'REF_forces', eV/Å)"
+        )
+    with_energy = [f for f in train if f.energy is not None]
+    use_energy = config.data.use_energy and bool(with_energy)
+    if not use_energy:
+        messages.append("force-only fit: energies are not used, and E0 is 0")
+    elif len(with_energy) < len(train):
+        lacking = next(f for f in train if f.energy is None)
+        raise DataError(
+            f"{lacking.where} has no energy while {len(with_energy)} other frames have one; add "
+            "it, or set data.use_energy: false for a force-only fit"
+        )
+    species = species_of([*train, *valid, *test])
+    unseen = set(species_of([*valid, *test])) - set(species_of(train)) if valid or test else set()
+    if unseen:
+        raise DataError(
+            f"validation or test frames hold {', '.join(sorted(unseen))}, which no training frame "
+            "has; nothing can be learned about them: move frames or remove them"
+        )
+    if use_energy:
+        e0 = reference_energies(train, species, config.data.e0)
+        if e0.method == "least squares":
+            n_single = sum(f.n_atoms == 1 for f in train)
+            train = [f for f in train if f.n_atoms > 1]
+            valid = [f for f in valid if f.n_atoms > 1]
+            if n_single:
+                messages.append(f"left out {n_single} isolated atoms: E0 is a least-squares fit")
+    else:
+        e0 = ReferenceEnergies(np.zeros(len(species)), "zero (force-only fit)")
+        train = [f for f in train if f.n_atoms > 1]
+    for text in e0.undetermined:
+        messages.append(
+            f"E0 is undetermined along ({text}): this combination does not change any training "
+            "energy; add isolated atoms or another stoichiometry if you need absolute energies"
+        )
+    r_max = prior.default_r_max(species, config.model.cutoff) if config.model.zbl else None
+    neighbors = {
+        part: [build_neighbors(f, config.model.cutoff) for f in frames]
+        for part, frames in (("train", train), ("valid", valid))
+    }
+    n_atoms = sum(f.n_atoms for f in train)
+    n_edges = sum(len(n.center) for n in neighbors["train"])
+    if n_edges == 0:
+        raise DataError("no training frame has two atoms within model.cutoff; nothing to learn")
+    dataset = Dataset(
+        train=train,
+        valid=valid,
+        test=test,
+        species=species,
+        e0=e0,
+        scale=force_scale(train),
+        avg_neighbors=n_edges / n_atoms,
+        zbl_r_max=r_max,
+        level_of_theory=common_level(train, config),
+        hash=data_hash([*train, *valid]),
+        distances_seen=shortest_distances(train, neighbors["train"], species),
+        messages=messages,
+    )
+    for part, frames in (("train", train), ("valid", valid)):
+        dataset.samples[part] = [
+            make_sample(f, n, dataset, config, use_energy)
+            for f, n in zip(frames, neighbors[part], strict=True)
+        ]
+    return dataset
+
+
+def split_frames(
+    section: DataSection,
+) -> tuple[list[Frame], list[Frame], list[Frame], list[str]]:
+    """Training, validation and test frames, and messages about how they were chosen."""
+    frames = [f for path in section.train for f in read_frames(path)]
+    valid = [f for path in section.valid for f in read_frames(path)]
+    test = [f for path in section.test for f in read_frames(path)]
+    messages: list[str] = []
+    how = section.split
+    if how == "auto":
+        how = "info" if any(f.split for f in frames) else "blocks"
+    train: list[Frame] = []
+    if how == "none":
+        train = frames
+    elif how == "info":
+        known = {"train": train, "valid": valid, "test": test}
+        for frame in frames:
+            if frame.split not in known:
+                raise DataError(
+                    f"{frame.where} has info split={frame.split!r}; expected train, valid or test. "
+                    "Set data.split: blocks or origins to divide frames another way"
+                )
+            known[frame.split].append(frame)
+    else:
+        if how == "origins":
+            origins = Counter(f.origin for f in frames)
+            for name in (*section.valid_origins, *section.test_origins):
+                if name not in origins:
+                    raise ConfigError(
+                        f"no frame has origin '{name}'; origins in the data: {dict(origins)}"
+                    )
+            rest = []
+            for frame in frames:
+                if frame.origin in section.test_origins or (
+                    frame.temperature is not None
+                    and any(abs(frame.temperature - t) < 0.5 for t in section.test_temperatures)
+                ):
+                    test.append(frame)
+                elif frame.origin in section.valid_origins:
+                    valid.append(frame)
+                else:
+                    rest.append(frame)
+            frames = rest
+        fraction = 0.0 if valid else section.valid_fraction
+        more_test = section.test_fraction if how == "blocks" and not test else 0.0
+        train, more_valid, end = block_split(frames, fraction, more_test)
+        valid += more_valid
+        test += end
+    if not train:
+        raise DataError("no training frames are left after the split; check data.split")
+    if not valid:
+        valid = train
+        messages.append("no validation frames: validating on the training frames")
+    messages.insert(0, f"split by {how}: {len(train)} train, {len(valid)} valid, {len(test)} test")
+    return train, valid, test, messages
+
+
+def block_split(
+    frames: list[Frame], valid_fraction: float, test_fraction: float
+) -> tuple[list[Frame], list[Frame], list[Frame]]:
+    """Contiguous ends of every origin: neighbouring MD frames are nearly the same, and a random
+    choice would leak them into the test. Fractions of small origins are carried over."""
+    groups: dict[str, list[Frame]] = {}
+    for frame in frames:
+        groups.setdefault(frame.origin, []).append(frame)
+    parts: tuple[list[Frame], list[Frame], list[Frame]] = ([], [], [])
+    carry = np.zeros(2)
+    for group in groups.values():
+        carry += len(group) * np.array([valid_fraction, test_fraction])
+        taken = np.floor(carry + 1e-9).astype(int)
+        carry -= taken
+        n_valid, n_test = (int(x) for x in taken)
+        n_train = len(group) - n_valid - n_test
+        parts[0].extend(group[:n_train])
+        parts[1].extend(group[n_train : n_train + n_valid])
+        parts[2].extend(group[n_train + n_valid :])
+    return parts
+
+
+def drop_large_forces(frames: list[Frame], limit: float) -> tuple[list[Frame], list[Frame]]:
+    """Frames whose largest force stays within the limit (eV/Å), and the others."""
+    kept, dropped = [], []
+    for frame in frames:
+        large = frame.forces is not None and np.linalg.norm(frame.forces, axis=1).max() > limit
+        (dropped if large else kept).append(frame)
+    if not kept:
+        raise DataError(f"all training frames have forces beyond {limit:g} eV/Å; check the units")
+    return kept, dropped
+
+
+def common_level(frames: list[Frame], config: Config) -> str:
+    """The one level of theory of all frames. Raises DataError when they differ."""
+    levels = Counter(f.level_of_theory for f in frames if f.level_of_theory)
+    if len(levels) > 1:
+        raise DataError(f"the frames mix levels of theory: {dict(levels)}; fit one level at a time")
+    return config.level_of_theory or next(iter(levels), "not stated")
+
+
+def shortest_distances(
+    frames: list[Frame], neighbors: list[Neighbors], species: tuple[str, ...]
+) -> dict[str, float]:
+    """Shortest distance per pair of species (Å), keys 'Cd-Se' in the order of `species`."""
+    index = np.full(120, -1)
+    index[[atomic_numbers[s] for s in species]] = np.arange(len(species))
+    shortest = np.full((len(species), len(species)), np.inf)
+    for frame, edges in zip(frames, neighbors, strict=True):
+        kinds = index[frame.numbers]
+        a, b = kinds[edges.center], kinds[edges.neighbor]
+        np.minimum.at(
+            shortest, (np.minimum(a, b), np.maximum(a, b)), np.linalg.norm(edges.vector, axis=1)
+        )
+    return {
+        f"{species[i]}-{species[j]}": round(float(shortest[i, j]), 4)
+        for i in range(len(species))
+        for j in range(i, len(species))
+        if np.isfinite(shortest[i, j])
+    }
+
+
+def make_sample(
+    frame: Frame, edges: Neighbors, dataset: Dataset, config: Config, use_energy: bool
+) -> Sample:
+    """Labels minus the fixed parts E0 and ZBL, in float64."""
+    numbers = np.array([atomic_numbers[s] for s in dataset.species])
+    species = np.searchsorted(numbers, frame.numbers)
+    energy, forces, virial = frame.energy, frame.forces, None
+    if frame.stress is not None and frame.volume > 0 and config.data.use_stress:
+        s = frame.stress * frame.volume
+        virial = np.array([[s[0], s[5], s[4]], [s[5], s[1], s[3]], [s[4], s[3], s[2]]])
+    if energy is not None:
+        energy = energy - float(dataset.e0.values[species].sum())
+    if dataset.zbl_r_max is not None:
+        e_zbl, f_zbl, w_zbl = repulsion(species, numbers, edges, dataset.zbl_r_max)
+        energy = None if energy is None else energy - e_zbl
+        forces = None if forces is None else forces - f_zbl
+        virial = None if virial is None else virial - w_zbl
+    weight = config.data.origin_weights.get(frame.origin, 1.0)
+    return Sample(
+        species=species.astype(np.int32),
+        neighbors=edges,
+        energy=energy if use_energy else None,
+        forces=forces,
+        virial=virial,
+        energy_weight=weight,
+        force_weight=weight,
+        virial_weight=weight,
+    )
+
+
+def repulsion(
+    species: np.ndarray, numbers: np.ndarray, edges: Neighbors, r_max: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """ZBL energy (eV), forces (eV/Å) and virial V σ (eV) of one frame, float64.
+
+    The repulsion has no parameters, so it is taken off the labels once instead of being evaluated
+    in every step.
+    """
+    forces = np.zeros((len(species), 3))
+    r = np.linalg.norm(edges.vector, axis=1)
+    a, b = species[edges.center], species[edges.neighbor]
+    near = r < r_max[a, b]
+    if not near.any():
+        return 0.0, forces, np.zeros((3, 3))
+    a, b, r, vector = a[near], b[near], r[near], edges.vector[near]
+    with jax.enable_x64(True):
+        arguments = [jnp.asarray(x) for x in (r, numbers[a] * 1.0, numbers[b] * 1.0, r_max[a, b])]
+        energy = prior.pair_energy(*arguments)
+        slope = jax.grad(lambda x: prior.pair_energy(x, *arguments[1:]).sum())(arguments[0])
+        energy, slope = np.asarray(energy), np.asarray(slope)
+    gradient = 0.5 * slope[:, None] * vector / r[:, None]
+    np.add.at(forces, edges.center[near], gradient)
+    np.add.at(forces, edges.neighbor[near], -gradient)
+    return 0.5 * float(energy.sum()), forces, vector.T @ gradient
