@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: MIT
+"""The configuration of a fit: one YAML file, every key known, errors that name the nearest key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from qdml.errors import ConfigError
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(value: Any) -> Any:
+    """Seconds from 90, '90s', '6m', '4h' or '1.5d'; anything else is left to the validator."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9.]+)\s*([smhd]?)\s*", value)
+        if match:
+            return float(match.group(1)) * _UNITS[match.group(2) or "s"]
+    return value
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | Path) else value
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
+Files = Annotated[list[Path], BeforeValidator(_as_list)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are refused, values are fixed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(Section):
+    """Which frames, how they are divided, and what their energies are measured from."""
+
+    train: Files = Field(min_length=1, description="files of frames; divided by `split`")
+    valid: Files = Field([], description="files of which every frame validates")
+    test: Files = Field([], description="files of which every frame tests")
+    split: Literal["auto", "info", "origins", "blocks", "none"] = Field(
+        "auto", description="auto: by info key `split` when frames carry it, else in blocks"
+    )
+    valid_origins: list[str] = Field([], description="split: origins; these validate")
+    test_origins: list[str] = Field([], description="split: origins; these test")
+    test_temperatures: list[float] = Field([], description="split: origins; these test, K")
+    valid_fraction: float = Field(0.1, ge=0, lt=1, description="split: blocks, origins")
+    test_fraction: float = Field(0.0, ge=0, lt=1, description="split: blocks; end of each origin")
+    e0: Literal["auto", "isolated", "fit"] | dict[str, float] = Field(
+        "fit", description="reference energies, eV: isolated atoms, least squares, or numbers"
+    )
+    max_force: float = Field(20.0, gt=0, description="training frames beyond are left out, eV/Å")
+    origin_weights: dict[str, float] = Field({}, description="weight of all labels of an origin")
+    use_energy: bool = Field(True, description="false: fit forces only")
+    use_stress: bool = Field(True, description="false: ignore stress labels")
+
+
+class ModelSection(Section):
+    """Size of the network."""
+
+    cutoff: float = Field(5.5, gt=0, le=20, description="Å")
+    l_max: int = Field(2, ge=0, le=2, description="highest degree of features and messages")
+    layers: int = Field(3, ge=1, le=8)
+    channels: list[int] = Field(
+        [32, 32, 16], min_length=1, max_length=3, description="node features of degree 0, 1, 2"
+    )
+    message_channels: int = Field(32, ge=16, multiple_of=16, description="of every degree")
+    knots: int = Field(48, ge=8, le=1024, description="spline intervals from 0 to the cutoff")
+    bessel: int = Field(8, ge=2, le=64, description="inputs of the radial network")
+    radial_hidden: list[int] = Field([32, 32], description="hidden widths of the radial network")
+    readout: list[int] = Field([32], description="hidden widths of the read-out")
+    zbl: bool = Field(True, description="screened nuclear repulsion at short range")
+
+
+class TrainSection(Section):
+    """Loss, optimiser and schedule."""
+
+    time_budget: Duration | None = Field(
+        None, description="the schedule ends after this time: 90s, 6m, 4h"
+    )
+    epochs: int | None = Field(None, ge=1, description="the schedule ends after so many epochs")
+    batch_atoms: int = Field(160, ge=1, description="atom rows of a batch")
+    batch_frames: int = Field(8, ge=1, description="most frames of a batch")
+    optimizer: Literal["adam", "muon"] = "adam"
+    learning_rate: float = Field(0.01, gt=0)
+    warmup: float = Field(0.02, ge=0, lt=1, description="fraction of the schedule")
+    final_learning_rate: float = Field(0.01, ge=0, le=1, description="relative, end of the cosine")
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float = Field(10.0, gt=0, description="largest norm of the gradient")
+    ema: float = Field(0.99, ge=0, lt=1, description="decay of the averaged weights per step")
+    energy_weight: float = Field(1.0, ge=0, description="of (energy per atom / 10 meV)²")
+    force_weight: float = Field(1.0, ge=0, description="of (force / 100 meV/Å)²")
+    stress_weight: float = Field(0.1, ge=0, description="of (virial per atom / 100 meV)²")
+    huber: float = Field(
+        1.0, gt=0, description="residual (units above) where the loss turns linear"
+    )
+    seed: int = Field(1, ge=0)
+    validate_every: int = Field(1, ge=1, description="epochs")
+    patience: int | None = Field(None, ge=1, description="validations without gain before stopping")
+    checkpoint_every: Duration = Field(60.0, description="time between checkpoints")
+
+
+class Config(Section):
+    """The whole file."""
+
+    data: DataSection
+    model: ModelSection = ModelSection()
+    train: TrainSection = TrainSection()
+    output: Path = Field(Path("fit"), description="folder for all results")
+    level_of_theory: str = Field("", description="of the labels, where the frames do not say")
+    description: str = Field("", description="free text kept in the potential")
+
+
+def load_config(path: str | Path, overrides: list[str] = ()) -> Config:
+    """Read a YAML file and apply `section.key=value` overrides (values are YAML too).
+
+    Raises ConfigError naming the key, what is wrong, and the nearest valid key.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path}: no such file; 'python -m qdml_train init data.extxyz' writes one"
+        ) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected sections data, model, train; found {content!r:.60}")
+    for override in overrides:
+        _apply(content, override)
+    return parse_config(content, str(path))
+
+
+def parse_config(content: dict[str, Any], name: str = "configuration") -> Config:
+    """Validate a nested dictionary; `name` is how messages call it."""
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(e, name) for e in error.errors())) from error
+    if len(config.model.channels) < config.model.l_max + 1:
+        raise ConfigError(
+            f"{name}: model.channels has {len(config.model.channels)} numbers, l_max "
+            f"{config.model.l_max} needs {config.model.l_max + 1} (one per degree)"
+        )
+    if config.train.time_budget is None and config.train.epochs is None:
+        raise ConfigError(f"{name}: set train.time_budget (such as 6m) or train.epochs")
+    return config
+
+
+def dump_config(config: Config) -> str:
+    """The complete configuration as YAML, defaults filled in."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, width=100)
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    parts = key.strip().split(".")
+    if not separator or not all(parts):
+        raise ConfigError(f"'{override}' is not of the form section.key=value")
+    node = content
+    for part in parts[:-1]:
+        node = node.setdefault(part, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"'{override}': {part} is not a section")
+    try:
+        node[parts[-1]] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"'{override}': the value is not YAML ({error})") from error
+
+
+def _explain(error: Any, name: str) -> str:
+    location = [str(part) for part in error["loc"]]
+    key = ".".join(location)
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+        # the key may be right but in the wrong section
+        elsewhere = [
+            f"{section}.{location[-1]}"
+            for section, field in Config.model_fields.items()
+            if isinstance(field.annotation, type)
+            and issubclass(field.annotation, Section)
+            and location[-1] in field.annotation.model_fields
+        ]
+        prefix = ".".join(location[:-1])
+        nearest = elsewhere or [f"{prefix}.{n}" if prefix else n for n in near]
+        hint = f"did you mean '{nearest[0]}'?" if nearest else f"known: {', '.join(known)}"
+        return f"{name}: unknown key '{key}'; {hint}"
+    if error["type"] == "missing":
+        return f"{name}: key '{key}' is missing"
+    return f"{name}: {key} = {error['input']!r}: {error['msg']}"
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    section: Any = Config
+    for part in location:
+        field = section.model_fields.get(part)
+        if field is None or not hasattr(field.annotation, "model_fields"):
+            return []
+        section = field.annotation
+    return list(section.model_fields)
