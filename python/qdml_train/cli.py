@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""Command line of the training code. Commands parse, print and exit; the work is elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from qdml.cli.main import run_guarded
+from qdml.errors import ConfigError, DataError
+from rich.console import Console
+from rich.markup import escape
+
+app = typer.Typer(
+    name="python -m qdml_train",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Fit a qdml potential to labelled frames.\n\nExample: python -m qdml_train fit run.yaml",
+)
+
+Frames = Annotated[Path, typer.Argument(help="frames in a format ASE reads, usually extended xyz")]
+
+
+@app.command()
+def check(
+    data: Annotated[list[Path], typer.Argument(help="files of labelled frames")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="also write here")] = None,
+) -> None:
+    """Examine labelled frames: labels, units, duplicates, distances, forces, E0.
+
+    Exit code 2 when a check fails, so that nothing is trained on broken data.
+
+    Example: python -m qdml_train check frames.extxyz
+    """
+    from qdml_train.checks import run_checks
+    from qdml_train.frames import read_frames
+
+    frames = [f for path in data for f in read_frames(path, need_labels=False)]
+    findings = run_checks(frames)
+    colours = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red"}
+    console = Console(soft_wrap=True)
+    for finding in findings:
+        console.print(
+            f"[{colours[finding.level]}]{finding.level}[/] {finding.check}: "
+            f"{escape(finding.message)}",
+            highlight=False,
+        )
+    counts = Counter(f.level for f in findings)
+    summary = f"{counts['PASS']} passed, {counts['WARN']} warnings, {counts['FAIL']} failed"
+    console.print(summary)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        lines = [f"{f.level} {f.check}: {f.message}" for f in findings]
+        output.write_text("\n".join([*lines, summary]) + "\n")
+    if counts["FAIL"]:
+        raise DataError("the data check failed; fix the frames named above before fitting")
+
+
+@app.command()
+def init(
+    data: Frames,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="file to write")] = None,
+) -> None:
+    """Write a commented configuration for these frames (to the terminal by default).
+
+    Example: python -m qdml_train init frames.extxyz -o run.yaml
+    """
+    from qdml_train.frames import read_frames
+    from qdml_train.template import write_template
+
+    text = write_template(data, read_frames(data, need_labels=False))
+    if output is None:
+        sys.stdout.write(text)
+        return
+    if output.exists():
+        raise ConfigError(f"{output} exists; choose another name or remove it")
+    output.write_text(text)
+
+
+@app.command()
+def fit(
+    config: Annotated[Path, typer.Argument(help="YAML configuration")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="section.key=value, over the file")
+    ] = None,
+    resume: Annotated[str, typer.Option(help="auto (go on from the checkpoint) or never")] = (
+        "auto"
+    ),
+    unproven: Annotated[
+        bool, typer.Option("--unproven", help="export even without the native engine")
+    ] = False,
+) -> None:
+    """Fit, export with proof, and evaluate on the held-out frames.
+
+    Stopped by Ctrl-C or SIGTERM it keeps a checkpoint; the same command goes on from there.
+
+    Example: python -m qdml_train fit run.yaml train.time_budget=1h output=fits/long
+    """
+    from qdml_train.workflow import run_fit
+
+    if resume not in ("auto", "never"):
+        raise ConfigError(f"--resume {resume}: expected auto or never")
+    run_fit(config, overrides or [], resume == "auto", unproven, Console())
+
+
+@app.command("eval")
+def evaluate(
+    model: Annotated[Path, typer.Argument(help=".qdml file")],
+    data: Frames,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="write evaluation.json here")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="only frames of this split")] = None,
+) -> None:
+    """Errors of a potential on labelled frames, per split, origin and element.
+
+    Example: python -m qdml_train eval model.qdml test.extxyz -o evaluation.json
+    """
+    from qdml_train.evaluate import error_table, evaluate_model, write_evaluation
+    from qdml_train.frames import read_frames
+
+    frames = read_frames(data)
+    if split is not None:
+        frames = [f for f in frames if f.split == split]
+        if not frames:
+            raise DataError(f"{data}: no frame has split={split}")
+    evaluation = evaluate_model(model, frames, [f.split or "test" for f in frames])
+    console = Console()
+    for title, rows in evaluation["summary"].items():
+        console.print(error_table(title.replace("_", " "), rows))
+    console.print(f"evaluated by: {evaluation['backend']}")
+    if output is not None:
+        write_evaluation(output, evaluation)
+        console.print(f"wrote {output}")
+
+
+@app.command()
+def export(
+    fit_folder: Annotated[Path, typer.Argument(help="output folder of a fit")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help=".qdml file")] = None,
+    unproven: Annotated[
+        bool, typer.Option("--unproven", help="write even without the native engine")
+    ] = False,
+) -> None:
+    """Write the best weights of a fit as a `.qdml` file, with the proof against the engine.
+
+    Works on a fit that is still running or was stopped. Refuses when the proof fails.
+
+    Example: python -m qdml_train export fit -o model.qdml
+    """
+    from qdml_train.workflow import export_fit
+
+    export_fit(fit_folder, output, unproven, Console())
+
+
+def main() -> None:
+    """Entry of `python -m qdml_train`."""
+    arguments = sys.argv[1:]
+    if arguments and arguments[0].endswith((".yaml", ".yml")):
+        arguments = ["fit", *arguments]
+    run_guarded(app, arguments)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""What `fit` and `export` do from beginning to end: data, training, proof, evaluation, summary."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from qdml.errors import ConfigError, EngineError
+from rich.console import Console
+
+from qdml_train import checkpoint
+from qdml_train.config import Config, load_config
+from qdml_train.dataset import Dataset, load_dataset
+from qdml_train.evaluate import error_table, evaluate_model, write_evaluation
+from qdml_train.export import export_model, file_document, file_tensors, proof_line
+from qdml_train.loop import Fit
+from qdml_train.monitor import describe, duration
+
+
+def run_fit(
+    path: Path, overrides: list[str], resume: bool, unproven: bool, console: Console
+) -> dict[str, Any]:
+    """Train, export, evaluate; returns the evaluation. Raises QdmlError with the reason."""
+    start = time.monotonic()
+    config = load_config(path, overrides)
+    dataset = load_dataset(config)
+    for message in dataset.messages:
+        console.print(f"data: {message}", highlight=False, markup=False)
+    e0 = ", ".join(f"{s} {v:.3f}" for s, v in zip(dataset.species, dataset.e0.values, strict=True))
+    console.print(
+        f"data: E0 by {dataset.e0.method}: {e0} eV; force rms {dataset.scale:.3f} eV/Å; "
+        f"{dataset.avg_neighbors:.1f} neighbours within {config.model.cutoff:g} Å",
+        highlight=False,
+        markup=False,
+    )
+    if not resume:
+        remove_previous(config.output)
+    fit = Fit(config, dataset, console)
+    if fit.restore():
+        console.print(
+            f"resumed at epoch {fit.progress.epoch}, step {fit.progress.step}, after "
+            f"{duration(fit.progress.elapsed)} of training"
+        )
+    console.print(
+        f"model: {fit.n_parameters} parameters; batches (atoms, neighbours, frames) "
+        + " ".join(str(tuple(s)) for s in fit.shapes()),
+        highlight=False,
+    )
+    reason = fit.run()
+    console.print(
+        f"training ended by {reason} after {fit.progress.epoch} epochs, {fit.progress.step} steps, "
+        f"{duration(fit.progress.elapsed)}; best epoch {fit.progress.best_epoch}",
+        highlight=False,
+    )
+    model = config.output / "model.qdml"
+    write_potential(fit, model, unproven, console)
+    evaluation = evaluate_fit(model, dataset, console)
+    write_evaluation(config.output / "evaluation.json", evaluation)
+    rows = evaluation["summary"]["by_split"]
+    part = "test" if "test" in rows else "valid"
+    found = rows[part] | {"virial_rmse_mev_per_atom": None}
+    console.print(
+        f"fit: {model} in {duration(time.monotonic() - start)}; {part} RMSE {describe(found)} over "
+        f"{found['n_frames']} frames",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return evaluation
+
+
+def remove_previous(folder: Path) -> None:
+    """Start over: take away what an earlier fit wrote into this folder, and nothing else."""
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    for name in ("metrics.jsonl", "model.qdml", "evaluation.json"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def write_potential(fit: Fit, path: Path, unproven: bool, console: Console) -> None:
+    """Export the best averaged weights with the proof over the validation frames."""
+    dataset, config = fit.dataset, fit.config
+    tensors = file_tensors(fit.best, fit.architecture, dataset)
+    training: dict[str, Any] = {
+        "seed": config.train.seed,
+        "epochs": fit.progress.epoch,
+        "steps": fit.progress.step,
+        "best_epoch": fit.progress.best_epoch,
+        "training_seconds": round(fit.progress.elapsed),
+        "n_parameters": fit.n_parameters,
+    }
+    document = file_document(fit.architecture, dataset, training, config.description)
+    frames = dataset.valid
+    try:
+        if frames:
+            training |= validation_errors(document, tensors, dataset)
+            document = file_document(fit.architecture, dataset, training, config.description)
+        _, proof = export_model(path, document, tensors, frames, unproven)
+    except EngineError:
+        console.print("[bold red]export: NOT PROVEN, nothing written[/]")
+        raise
+    console.print(f"export: {path}", highlight=False)
+    console.print(f"export: {proof_line(proof)}", highlight=False, soft_wrap=True)
+
+
+def validation_errors(
+    document: dict[str, Any], tensors: dict[str, Any], dataset: Dataset
+) -> dict[str, float | None]:
+    """Expected errors for the file's card: of the exported numbers over the validation frames."""
+    from qdml_train.evaluate import row
+    from qdml_train.predictor import JaxPotential
+
+    results = JaxPotential(document, tensors).predict(dataset.valid)
+    errors = row(list(zip(dataset.valid, results, strict=True)))
+    return {key: errors[key] for key in ("energy_rmse_mev_per_atom", "force_rmse_mev_per_angstrom")}
+
+
+def evaluate_fit(model: Path, dataset: Dataset, console: Console) -> dict[str, Any]:
+    """Evaluate on all frames of the fit and print the tables of the held-out ones."""
+    parts = [("train", dataset.train), ("valid", dataset.valid), ("test", dataset.test)]
+    frames = [f for _, part in parts for f in part]
+    splits = [name for name, part in parts for _ in part]
+    evaluation = evaluate_model(model, frames, splits)
+    summary = evaluation["summary"]
+    console.print(error_table("errors by split", summary["by_split"]))
+    held_out = "test/" if dataset.test else "valid/"
+    for key, title in (("by_origin", "by origin"), ("by_element", "by element")):
+        rows = {k: v for k, v in summary[key].items() if k.startswith(held_out)}
+        console.print(error_table(f"errors {title}", rows))
+    return evaluation
+
+
+def export_fit(folder: Path, output: Path | None, unproven: bool, console: Console) -> None:
+    """Export from the newest checkpoint of a fit's folder."""
+    config_path = folder / "config.yaml"
+    if not config_path.exists() or not checkpoint.checkpoints(folder / "checkpoints"):
+        raise ConfigError(
+            f"{folder}: no config.yaml with checkpoints; give the output folder of a fit"
+        )
+    config: Config = load_config(config_path, [f"output={folder}"])
+    fit = Fit(config, load_dataset(config), console)
+    fit.restore()
+    write_potential(fit, output or folder / "model.qdml", unproven, console)
