@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from qdml.analyse.drift import choose_section, fit_line, measure_drift, section_time
 from qdml.analyse.logfile import read_log
 from qdml.errors import DataError

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-
 from qdml.analyse.frames import frame_kind
 from qdml.analyse.rdf import collect, overlap
 from qdml.analyse.surface import bond_length, coordination, find_pairs, find_roles

@@ -142,7 +142,7 @@ def _bars(axis: Axes, symbol: str, shares: dict[str, np.ndarray]) -> None:
 
 
 def _bands(axis: Axes, symbol: str, time_ps: np.ndarray, shares: np.ndarray) -> None:
-    used = np.flatnonzero(shares.max(axis=0) > 0)
+    used = np.flatnonzero(shares.any(axis=0))
     tints = mpl.colormaps["Blues"](np.linspace(0.25, 0.9, max(len(used), 2)))
     if len(time_ps) > 1:
         axis.stackplot(time_ps, shares[:, used].T, colors=tints, labels=[str(c) for c in used],
@@ -153,7 +153,8 @@ def _bands(axis: Axes, symbol: str, time_ps: np.ndarray, shares: np.ndarray) -> 
         )
         legend.get_title().set_fontsize(8)
     else:
-        axis.text(0.5, 0.5, "one frame only", transform=axis.transAxes, ha="center")
+        reason = "one frame only" if len(time_ps) else "no trajectory"
+        axis.text(0.5, 0.5, reason, transform=axis.transAxes, ha="center")
     axis.set_ylim(0, 1)
     axis.set_xlabel("time (ps)")
     axis.set_title(f"{symbol} along the run")

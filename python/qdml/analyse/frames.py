@@ -12,6 +12,7 @@ from typing import Any
 import ase.io
 import numpy as np
 from ase import Atoms
+from ase.io.formats import UnknownFileTypeError
 
 from qdml.analyse.surface import ANIONS, CATIONS
 from qdml.errors import DataError
@@ -47,7 +48,7 @@ def read_reference(paths: list[Path]) -> Reference:
         except OSError as error:
             raise DataError(f"{path}: cannot read the reference frames ({error})") from error
         except (ValueError, KeyError, IndexError, EOFError, lzma.LZMAError, StopIteration,
-                SyntaxError, RuntimeError) as error:
+                SyntaxError, RuntimeError, UnknownFileTypeError) as error:
             raise DataError(f"{path}: not a readable extxyz file ({error})") from error
         if not frames:
             raise DataError(f"{path}: holds no frames")

@@ -123,12 +123,14 @@ def drift_verdict(inputs: Inputs, drift: Drift | None) -> Verdict:
     if drift is None:
         return Verdict(name, "MISSING", None, DRIFT_LIMIT, unit, inputs.missing["log"])
     size = f"{drift.n_atoms} atoms, {drift.length_ps:.3g} ps"
-    if abs(drift.slope) >= DRIFT_LIMIT:
-        state, remark = "FAIL", size
-    elif 2 * drift.slope_error >= DRIFT_LIMIT:
-        state, remark = "UNSURE", f"{size}: too short, the error is {drift.slope_error:.1g}"
+    remark, margin = size, 2 * drift.slope_error  # two standard errors: 95 %
+    if abs(drift.slope) + margin < DRIFT_LIMIT:
+        state = "PASS"
+    elif abs(drift.slope) - margin >= DRIFT_LIMIT:
+        state = "FAIL"
     else:
-        state, remark = "PASS", size
+        state = "UNSURE"
+        remark = f"{size}: too short, the standard error is {drift.slope_error:.1g}"
     if drift.ensemble != "NVE":
         state, remark = "UNSURE", f"{size}: not known to be NVE ({drift.ensemble})"
     return Verdict(name, state, drift.slope, DRIFT_LIMIT, unit, remark)
