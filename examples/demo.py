@@ -42,7 +42,7 @@ def run(title: str, command: list[str], made: Path, log: Path | None = None) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("demo-out"))
-    parser.add_argument("--diameter", default="21", help="of the dot that LAMMPS runs, Å")
+    parser.add_argument("--diameter", default="24", help="of the dot that LAMMPS runs, Å")
     parser.add_argument("--steps", default="10000", help="of the NVE run, 2 fs each")
     parser.add_argument("--config", type=Path, default=HERE / "cdse-demo.yaml")
     options = parser.parse_args()
