@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: MIT
+"""Write the broken `.qdml` files and `cases.json` of `tests/golden/broken`: {file: error code}.
+
+`python tests/golden/make_broken.py` writes them, `--check` compares. Bytes are assembled here
+without `qdml.modelfile`, so that any fault can be made; code "ok" marks files that must be read.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "broken"
+NAN = float("nan")
+
+
+class Draft:
+    """A tiny good file (2 layers, l_max 1, 16 channels) that a case then damages."""
+
+    def __init__(self) -> None:
+        self.document = {
+            "format": 1,
+            "tool": "make_broken",
+            "architecture": {
+                "kind": "cartesian-summed",
+                "cutoff": 4.0,
+                "knots": 2,
+                "message_channels": 16,
+                "layers": [
+                    {"l_in": 0, "l_out": 1, "channels_in": [1], "channels_out": [1, 1]},
+                    {"l_in": 1, "l_out": 0, "channels_in": [1, 1], "channels_out": [1]},
+                ],
+                "readout": [2],
+            },
+            "species": ["Cd", "Se"],
+            "units": {"length": "angstrom", "energy": "eV"},
+            "level_of_theory": "none",
+            "training": {},
+            "distances_seen": {},
+            "proof": None,
+            "parent": None,
+            "description": "",
+        }
+        shapes = {
+            "energy.reference": [2],
+            "energy.scale": [2],
+            "embedding.weight": [2, 1],
+            "layers.0.linear_in.l0.weight": [1, 16],
+            "layers.0.radial": [5, 2, 16],
+            "layers.0.linear_out.l0.weight": [16, 2],
+            "layers.0.linear_out.l1.weight": [16, 1],
+            "layers.1.linear_in.l0.weight": [1, 16],
+            "layers.1.linear_in.l1.weight": [1, 16],
+            "layers.1.radial": [5, 2, 16],
+            "layers.1.linear_out.l0.weight": [16, 1],
+            "layers.1.self_connection.l0.weight": [2, 1, 1],
+            "readout.0.weight": [1, 2],
+            "readout.1.weight": [2, 1],
+            "zbl.r_max": [2, 2],
+        }
+        self.values: dict[str, list[float]] = {}
+        self.shapes: dict[str, list[int]] = {}
+        for name, shape in shapes.items():
+            self.set(name, shape)
+        for name in ("layers.0.radial", "layers.1.radial"):
+            self.values[name][-3 * 2 * 16 :] = [0.0] * (3 * 2 * 16)
+        self.values["zbl.r_max"] = [1.5, 2.0, 2.0, 1.0]
+        self.dtype = "F64"
+        self.header: dict | None = None  # entries as damaged by a case
+
+    def set(self, name: str, shape: list[int], value: float = 0.25) -> None:
+        count = 1
+        for extent in shape:
+            count *= extent
+        self.shapes[name] = shape
+        self.values[name] = [value] * count
+
+    def entries(self) -> dict:
+        """Header entries of the tensors as they lie."""
+        size = 8 if self.dtype == "F64" else 4
+        header, offset = {}, 0
+        for name, values in self.values.items():
+            end = offset + size * len(values)
+            header[name] = {
+                "dtype": self.dtype,
+                "shape": self.shapes[name],
+                "data_offsets": [offset, end],
+            }
+            offset = end
+        return header
+
+    def bytes(self) -> bytes:
+        header = {"__metadata__": {"qdml": json.dumps(self.document)}}
+        header |= self.entries() if self.header is None else self.header
+        return frame(json.dumps(header), self.data())
+
+    def data(self) -> bytes:
+        code = "d" if self.dtype == "F64" else "f"
+        return b"".join(struct.pack(f"<{len(v)}{code}", *v) for v in self.values.values())
+
+
+def frame(header: str | bytes, data: bytes) -> bytes:
+    """Length, padded header, data."""
+    text = header.encode() if isinstance(header, str) else header
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def edited(change: Callable[[Draft], object]) -> bytes:
+    draft = Draft()
+    change(draft)
+    return draft.bytes()
+
+
+def at(path: str, value: object) -> bytes:
+    """The good file with one entry of the document set, e.g. `architecture.layers.0.l_in`."""
+
+    def change(draft: Draft) -> None:
+        *parents, last = [int(k) if k.isdigit() else k for k in path.split(".")]
+        place = draft.document
+        for key in parents:
+            place = place[key]
+        place[last] = value
+
+    return edited(change)
+
+
+def without(path: str) -> bytes:
+    """The good file with one entry of the document removed."""
+
+    def change(draft: Draft) -> None:
+        *parents, last = [int(k) if k.isdigit() else k for k in path.split(".")]
+        place = draft.document
+        for key in parents:
+            place = place[key]
+        del place[last]
+
+    return edited(change)
+
+
+def entry(name: str, **changes: object) -> bytes:
+    """The good file with fields of one tensor's header entry replaced."""
+
+    def change(draft: Draft) -> None:
+        draft.header = copy.deepcopy(draft.entries())
+        draft.header[name] |= changes
+
+    return edited(change)
+
+
+def value(name: str, index: int, number: float) -> bytes:
+    return edited(lambda draft: draft.values[name].__setitem__(index, number))
+
+
+def removed(name: str) -> bytes:
+    return edited(lambda draft: draft.values.pop(name))
+
+
+def shifted(by: int) -> bytes:
+    """All tensors but the first moved by some bytes: a gap or an overlap."""
+
+    def change(draft: Draft) -> None:
+        draft.header = copy.deepcopy(draft.entries())
+        for name in list(draft.header)[1:]:
+            draft.header[name]["data_offsets"] = [
+                x + by for x in draft.header[name]["data_offsets"]
+            ]
+
+    return edited(change)
+
+
+def raw_metadata(text: str) -> bytes:
+    draft = Draft()
+    return frame(json.dumps({"__metadata__": {"qdml": text}} | draft.entries()), draft.data())
+
+
+def cases() -> dict[str, tuple[str, bytes]]:
+    """name -> (code, bytes)."""
+    good = Draft().bytes()
+    table: dict[str, tuple[str, bytes]] = {
+        "good": ("ok", good),
+        "good-single": ("ok", edited(lambda d: setattr(d, "dtype", "F32"))),
+        "good-without-zbl": ("ok", removed("zbl.r_max")),
+        "good-with-unknown-key": ("ok", at("remark", "kept and ignored")),
+        "empty": ("too_short", b""),
+        "seven-bytes": ("too_short", good[:7]),
+        "header-beyond-the-file": ("header_too_long", struct.pack("<Q", 2**62) + good[8:]),
+        "header-cut": ("header_too_long", good[:100]),
+        "header-garbage": ("header_not_json", frame("not JSON", b"")),
+        "header-list": ("header_not_json", frame("[1, 2]", b"")),
+        "header-not-utf8": ("header_not_json", frame(b'{"\xff\xfe": 1}', b"")),
+        "no-metadata": ("metadata_missing", frame(json.dumps(Draft().entries()), Draft().data())),
+        "other-metadata": ("metadata_missing", frame('{"__metadata__": {"format": "pt"}}', b"")),
+        "metadata-text": ("metadata_not_json", raw_metadata("hello")),
+        "metadata-nan": ("metadata_not_json", raw_metadata('{"format": NaN}')),
+        "no-format": ("format_missing", without("format")),
+        "format-2": ("format_from_the_future", at("format", 2)),
+        "format-text": ("value_invalid", at("format", "1")),
+        "format-0": ("value_invalid", at("format", 0)),
+        "tool-number": ("value_invalid", at("tool", 1)),
+        "proof-list": ("value_invalid", at("proof", [])),
+        "architecture-text": ("value_invalid", at("architecture", "nequip")),
+        "architecture-future": ("architecture_unknown", at("architecture.kind", "mace")),
+        "architecture-extra-key": ("key_unknown", at("architecture.spin", True)),
+        "layer-extra-key": ("key_unknown", at("architecture.layers.1.gate", "tanh")),
+        "units-kcal": ("units_unknown", at("units.energy", "kcal/mol")),
+        "units-extra": ("units_unknown", at("units.time", "fs")),
+        "species-twice": ("species_invalid", at("species", ["Cd", "Cd"])),
+        "species-unknown": ("species_invalid", at("species", ["Cd", "Xx"])),
+        "species-empty": ("species_invalid", at("species", [])),
+        "species-number": ("species_invalid", at("species", [48, 34])),
+        "tensor-missing": ("tensor_missing", removed("readout.1.weight")),
+        "tensor-unknown": ("tensor_unknown", edited(lambda d: d.set("bias", [2]))),
+        "tensor-transposed": ("tensor_shape", entry("readout.0.weight", shape=[2, 1])),
+        "tensor-more-species": ("tensor_shape", at("species", ["Cd", "Se", "Cl"])),
+        "dtype-integer": ("tensor_dtype", entry("energy.scale", dtype="I64")),
+        "dtype-mixed": ("tensor_dtype", entry("energy.scale", dtype="F32")),
+        "offsets-gap": ("tensor_offsets", shifted(8)),
+        "offsets-overlap": ("tensor_offsets", shifted(-8)),
+        "offsets-size": ("tensor_offsets", entry("zbl.r_max", data_offsets=[0, 8])),
+        "offsets-negative": ("tensor_offsets", entry("zbl.r_max", data_offsets=[-8, 24])),
+        "offsets-huge": ("tensor_offsets", entry("zbl.r_max", data_offsets=[2**63, 2**64])),
+        "entry-extra": ("tensor_offsets", entry("zbl.r_max", strides=[1])),
+        "bytes-after-the-end": ("bytes_after_the_end", good + b"\0"),
+        "data-cut": ("file_truncated", good[:-8]),
+        "nan": ("not_finite", value("energy.reference", 1, NAN)),
+        "infinity": ("not_finite", value("layers.0.radial", 0, float("inf"))),
+        "radial-at-the-cutoff": (
+            "radial_not_zero_at_cutoff",
+            value("layers.1.radial", 5 * 32 - 1, 1e-300),
+        ),
+        "zbl-asymmetric": ("value_invalid", value("zbl.r_max", 1, 1.9)),
+        "zbl-beyond-cutoff": ("value_invalid", value("zbl.r_max", 0, 4.5)),
+    }
+    for key in ("tool", "architecture", "species", "units", "level_of_theory", "proof", "parent"):
+        table[f"no-{key}"] = ("key_missing", without(key))
+    for key in ("kind", "cutoff", "readout", "layers.0.l_out"):
+        table[f"no-architecture-{key}"] = ("key_missing", without(f"architecture.{key}"))
+    for name, path, bad in (
+        ("cutoff-negative", "cutoff", -1.0),
+        ("cutoff-text", "cutoff", "4"),
+        ("knots-0", "knots", 0),
+        ("knots-fraction", "knots", 2.5),
+        ("channels-24", "message_channels", 24),
+        ("layers-empty", "layers", []),
+        ("layer-text", "layers.0", "conv"),
+        ("degree-3", "layers.0.l_out", 3),
+        ("degree-true", "layers.0.l_out", True),
+        ("first-layer-vectors", "layers.0.l_in", 1),
+        ("last-layer-vectors", "layers", [Draft().document["architecture"]["layers"][0]]),
+        ("channels-of-two-degrees", "layers.0.channels_in", [1, 1]),
+        ("channels-0", "layers.1.channels_out", [0]),
+        ("layers-do-not-fit", "layers.1.channels_in", [2, 1]),
+        ("readout-0", "readout", [0]),
+    ):
+        table[name] = ("value_invalid", at(f"architecture.{path}", bad))
+    return table
+
+
+def main() -> int:
+    table = cases()
+    files = {f"{name}.qdml": data for name, (_, data) in table.items()}
+    listing = {f"{name}.qdml": code for name, (code, _) in sorted(table.items())}
+    files["cases.json"] = (json.dumps(listing, indent=1) + "\n").encode()
+    if "--check" in sys.argv[1:]:
+        stored = {p.name: p.read_bytes() for p in FOLDER.iterdir()}
+        different = sorted(k for k in files.keys() | stored if files.get(k) != stored.get(k))
+        print(f"{len(files)} files, {len(different)} differ {' '.join(different)}")
+        return 1 if different else 0
+    FOLDER.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (FOLDER / name).write_bytes(data)
+    print(f"wrote {len(files)} files to {FOLDER}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
