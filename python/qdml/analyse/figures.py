@@ -98,6 +98,7 @@ def draw_learning(curves: Curves, limits: dict[str, float]) -> Figure:
             axis.axhline(limit, color="#D55E00", linewidth=0.9, linestyle=(0, (5, 3)))
             axis.text(0.99, limit, f"limit {limit:g}", color="#D55E00", ha="right", va="bottom",
                       fontsize=8, transform=axis.get_yaxis_transform())  # fmt: skip
+        axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(6, integer=True))
         axis.set_xlabel("epoch")
         axis.set_ylabel(label)
     axes[0, 0].legend()

@@ -140,10 +140,13 @@ def summary_html(verdicts: list[Verdict], missing: dict[str, str]) -> str:
     """The block on top of the page."""
     items = []
     for v in verdicts:
+        value = "–"
+        if v.value is not None:
+            value = f"{html.number_html(v.value)} {html.text(v.unit)}"
         comparison = "&lt;" if v.unit == "eV/atom/ps" else "≤"
         items.append(
             f'<li class="{v.state}"><b>{v.state}</b><span class="name">{html.text(v.name)}</span>'
-            f'<span class="value">{html.number_html(v.value)} {html.text(v.unit)}</span>'
+            f'<span class="value">{value}</span>'
             f'<span class="limit">limit {comparison} {html.number_html(v.limit)} · '
             f"{html.text(v.remark)}</span></li>"
         )

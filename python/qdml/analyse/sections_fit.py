@@ -97,7 +97,8 @@ def curves_section(inputs: Inputs) -> Section:
     reasons = {"epochs": "all epochs done", "time_budget": "time budget used up",
                "signal": "stopped by a signal", "patience": "no further gain"}  # fmt: skip
     state = reasons.get(end.get("reason", ""), "no end line: still running, or killed")
-    sentence = f"{last['epoch']} epochs ({last['step']:,} steps) in {spent}; {state}."
+    plural = "" if last["epoch"] == 1 else "s"
+    sentence = f"{last['epoch']} epoch{plural}, {last['step']:,} optimiser steps, {spent}; {state}."
     if end.get("best_epoch") is not None:
         sentence += f" Best validated epoch: {end['best_epoch']}."
     if "n_parameters" in start:
@@ -108,7 +109,7 @@ def curves_section(inputs: Inputs) -> Section:
             f"{start.get('n_test', 0)} test frames."
         )
     if len(curves.starts) > 1:
-        sentence += f" Resumed {len(curves.starts) - 1} times."
+        sentence += f" Times resumed: {len(curves.starts) - 1}."
     drawing = figures.draw_learning(curves, {"force": FORCE_LIMIT, "energy": ENERGY_LIMIT})
     caption = (
         "Loss and errors against the epoch; validation errors are of the averaged weights. "
@@ -259,18 +260,20 @@ def _model_table(path: Path, numbers: dict[str, Any]) -> str:
         ["cutoff", f"{architecture['cutoff']:g} Å"],
         ["layers", f"{len(architecture['layers'])}, highest degree "
                    f"{max(layer['l_out'] for layer in architecture['layers'])}"],
-        ["message channels", architecture["message_channels"]],
-        ["values in the file", n_values],
+        ["message channels", str(architecture["message_channels"])],
+        ["values in the file", f"{n_values:,}"],
         ["level of theory", document["level_of_theory"]],
         ["written by", document["tool"]],
     ]  # fmt: skip
     if isinstance(proof, dict):
-        shown = ", ".join(f"{key} {_short(value)}" for key, value in proof.items())
-        rows.append(["export proof", shown])
+        rows += [[f"export proof: {key}", _short(value)] for key, value in proof.items()]
     else:
         rows.append(["export proof", "none in the file"])
     return html.table(["potential", ""], rows)
 
 
 def _short(value: Any) -> str:
+    """One entry of a document as text, numbers to three digits."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_short(item)}" for key, item in value.items())
     return f"{value:.3g}" if isinstance(value, float) else str(value)

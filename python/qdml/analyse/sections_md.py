@@ -109,10 +109,11 @@ def cost_section(inputs: Inputs) -> Section:
     if inputs.reference is None:
         parts.append(missing(inputs, "reference", "the DFT frames"))
     else:
-        wanted = inputs.reference.of_kind("dot")
-        dft = dft_cost(wanted) or dft_cost(inputs.reference.frames)
+        for kind in ("dot", "slab", "bulk"):  # an atom or a molecule says little about a dot
+            dft += [{"kind": kind, **row} for row in dft_cost(inputs.reference.of_kind(kind))]
         if not dft:
-            parts.append(html.paragraph("No DFT frame records label_seconds.", "missing"))
+            text = "No DFT frame of a dot, slab or crystal records label_seconds."
+            parts.append(html.paragraph(text, "missing"))
     ratios = compare(dft, md)
     if md:
         cores = "core" if md["cores"] == 1 else "cores"
@@ -151,10 +152,10 @@ def _cost_table(dft: list[dict[str, Any]], ratios: list[dict[str, Any]]) -> str:
     for k, row in enumerate(dft):
         ratio = ratios[k] if ratios else {}
         rows.append(
-            [row["formula"], row["n_atoms"], row["n_frames"], row["n_warm_started"],
+            [row["kind"], row["formula"], row["n_atoms"], row["n_frames"], row["n_warm_started"],
              row["median_core_seconds"], row["core_seconds_per_atom"], ratio.get("ratio"),
              ratio.get("ratio_per_atom")]
         )  # fmt: skip
-    head = ["DFT system", "atoms", "frames", "warm-started", "core s per single point",
+    head = ["", "DFT system", "atoms", "frames", "warm-started", "core s per single point",
             "per atom", "ratio to an MD step", "ratio per atom"]  # fmt: skip
     return html.table(head, rows)
