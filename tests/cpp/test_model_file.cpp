@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+/// The reader: every stored broken file has its code, and no damage crashes it.
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <set>
+
+#include "model.hpp"
+#include "random_model.hpp"
+
+namespace {
+
+std::string code_of(const std::string& path) {
+    try {
+        qdml::read_model(path);
+    } catch (const qdml::Error& error) {
+        CHECK(std::string(error.what()).find(path) == 0);  // names the file
+        return error.code();
+    }
+    return "ok";
+}
+
+}  // namespace
+
+TEST_CASE("each broken file has its code") {
+    const std::string folder = std::string(QDML_GOLDEN) + "/broken/";
+    std::ifstream stream(folder + "cases.json");
+    const auto cases = nlohmann::json::parse(stream);
+    REQUIRE(cases.size() > 60);
+    for (const auto& item : cases.items()) {
+        CAPTURE(item.key());
+        CHECK(code_of(folder + item.key()) == item.value().get<std::string>());
+    }
+}
+
+TEST_CASE("a missing file and a folder cannot be opened") {
+    CHECK(code_of("/nonexistent/model.qdml") == "cannot_open");
+    CHECK(code_of("/tmp") == "cannot_open");
+}
+
+TEST_CASE("damaged bytes are read or refused, never worse") {
+    std::ifstream stream(std::string(QDML_GOLDEN) + "/broken/good.qdml", std::ios::binary);
+    const std::vector<char> good((std::istreambuf_iterator<char>(stream)), {});
+    REQUIRE(good.size() > 3000);
+    const qdml_test::TemporaryFile file("damaged.qdml");
+    std::mt19937 generator(7);
+    std::set<std::string> seen;
+    for (int trial = 0; trial < 500; ++trial) {
+        auto data = good;
+        for (unsigned k = 0; k < 1 + generator() % 3; ++k) {
+            data[generator() % 2600] = static_cast<char>(generator());
+        }
+        if (trial % 5 == 0) {
+            data.resize(generator() % data.size());
+        }
+        std::ofstream(file.path, std::ios::binary).write(data.data(), std::streamsize(data.size()));
+        seen.insert(code_of(file.path));
+    }
+    CHECK(seen.size() > 6);
+}
+
+TEST_CASE("content and description of a good file") {
+    const qdml_test::TemporaryFile file("good.qdml");
+    qdml_test::write_random_model(file.path, {});
+    const auto model = qdml::read_model(file.path);
+    CHECK(model.info.species == std::vector<std::string>{"Cd", "Se", "Cl"});
+    CHECK(model.info.architecture == "cartesian-summed, l_max 2, 32 channels, 3 layers, 4 Å");
+    CHECK(model.info.hash.size() == 64);
+    CHECK(model.tensor("energy.reference") == std::vector<double>{-100, -103, -106});
+    CHECK(model.tensor("layers.1.radial").size() == 27 * 11 * 32);
+}

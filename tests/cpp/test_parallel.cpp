@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+/// Domains with ghosts equal the undivided system; the number of threads changes no bit.
+#include <doctest/doctest.h>
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <tuple>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "random_model.hpp"
+
+using qdml::Engine;
+using qdml::Precision;
+using namespace qdml_test;
+
+namespace {
+
+/// Atoms of one rank: local ones, then one ghost per (owner, image) that they see.
+struct Domain {
+    std::vector<int> owner;  ///< global index of every row
+    std::vector<int> species;
+    int n_local = 0;
+    std::vector<std::int64_t> row_start = {0};
+    std::vector<int> neighbor;
+    std::vector<double> edge_vector;
+};
+
+Domain make_domain(const Structure& s, const qdml::NeighborList& list, const std::vector<int>& mine,
+                   std::vector<int> rank_of, int rank) {
+    Domain d;
+    std::map<int, int> row_of;
+    for (const int i : mine) {
+        row_of[i] = int(d.owner.size());
+        d.owner.push_back(i);
+        d.species.push_back(s.species[std::size_t(i)]);
+    }
+    d.n_local = int(mine.size());
+    std::map<std::tuple<int, int, int, int>, int> ghosts;
+    for (const int i : mine) {
+        for (auto e = list.row_start[std::size_t(i)]; e < list.row_start[std::size_t(i) + 1]; ++e) {
+            const auto k = std::size_t(e);
+            const int j = list.neighbor[k], *shift = &list.shift[3 * k];
+            const bool at_home = shift[0] == 0 && shift[1] == 0 && shift[2] == 0;
+            int row = -1;
+            if (at_home && rank_of[std::size_t(j)] == rank) {
+                row = row_of[j];
+            } else {
+                const auto key = std::make_tuple(j, shift[0], shift[1], shift[2]);
+                const auto found = ghosts.emplace(key, int(d.owner.size()));
+                row = found.first->second;
+                if (found.second) {
+                    d.owner.push_back(j);
+                    d.species.push_back(s.species[std::size_t(j)]);
+                }
+            }
+            d.neighbor.push_back(row);
+            d.edge_vector.insert(d.edge_vector.end(), &list.edge_vector[3 * k],
+                                 &list.edge_vector[3 * k] + 3);
+        }
+        d.row_start.push_back(std::int64_t(d.neighbor.size()));
+    }
+    return d;
+}
+
+/// All ranks meet here; each waits until the owners' rows of the same call are posted.
+class Meeting {
+public:
+    explicit Meeting(int n_ranks, int n_atoms) : n_ranks_(n_ranks), n_atoms_(n_atoms) {}
+
+    template <class real>
+    void exchange(const Domain& d, real* rows, int width) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        if (posted_ == 0) {
+            board_.assign(std::size_t(n_atoms_ * width), 0.0);
+            width_ = width;
+        }
+        CHECK(width == width_);  // every rank calls with the same widths in the same order
+        for (int i = 0; i < d.n_local; ++i) {
+            for (int c = 0; c < width; ++c) {
+                board_[std::size_t(d.owner[std::size_t(i)] * width + c)] =
+                    double(rows[std::int64_t(i) * width + c]);
+            }
+        }
+        ++posted_;
+        wait(lock, [&] { return posted_ == n_ranks_; });
+        for (std::size_t i = std::size_t(d.n_local); i < d.owner.size(); ++i) {
+            for (int c = 0; c < width; ++c) {
+                rows[i * std::size_t(width) + std::size_t(c)] =
+                    real(board_[std::size_t(d.owner[i] * width + c)]);
+            }
+        }
+        ++read_;
+        if (read_ == n_ranks_) {
+            posted_ = read_ = 0;
+            ++round_;
+            changed_.notify_all();
+        } else {
+            const int round = round_;
+            wait(lock, [&] { return round_ != round; });
+        }
+    }
+    int rounds() const { return round_; }
+
+private:
+    template <class Condition>
+    void wait(std::unique_lock<std::mutex>& lock, Condition condition) {
+        changed_.notify_all();
+        changed_.wait(lock, condition);
+    }
+    int n_ranks_, n_atoms_, width_ = 0, posted_ = 0, read_ = 0, round_ = 0;
+    std::vector<double> board_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+};
+
+class ThreadExchange : public qdml::Exchange {
+public:
+    ThreadExchange(Meeting& meeting, const Domain& domain) : meeting_(meeting), domain_(domain) {}
+    void fill_ghosts(float* rows, int width) override { call(rows, width); }
+    void fill_ghosts(double* rows, int width) override { call(rows, width); }
+    int widest = 0;
+
+private:
+    template <class real>
+    void call(real* rows, int width) {
+        widest = std::max(widest, width);
+        meeting_.exchange(domain_, rows, width);
+    }
+    Meeting& meeting_;
+    const Domain& domain_;
+};
+
+}  // namespace
+
+TEST_CASE("three domains, one of them empty, equal the whole") {
+    for (const auto precision : {Precision::float64, Precision::mixed}) {
+        for (int l_max = 0; l_max <= 2; ++l_max) {
+            const TemporaryFile file("split.qdml");
+            Options o;
+            o.l_max = l_max;
+            write_random_model(file.path, o);
+            const auto s = random_structure(40, 21);
+            const auto list = s.neighbors(o.cutoff);
+            Engine whole(file.path, precision);
+            const qdml::Request request = {true, true};
+            const auto expected = evaluate(whole, s, request);
+
+            std::vector<int> rank_of;
+            std::vector<std::vector<int>> mine(3);  // rank 1 owns nothing
+            for (int i = 0; i < s.n(); ++i) {
+                rank_of.push_back(s.positions[std::size_t(3 * i)] < s.cell[0] / 2 ? 0 : 2);
+                mine[std::size_t(rank_of.back())].push_back(i);
+            }
+            REQUIRE(mine[0].size() > 5);
+            REQUIRE(mine[2].size() > 5);
+            Meeting meeting(3, s.n());
+            std::vector<Domain> domains;
+            std::vector<qdml::Result> results(3);
+            std::vector<int> widest(3);
+            for (int rank = 0; rank < 3; ++rank) {
+                domains.push_back(make_domain(s, list, mine[std::size_t(rank)], rank_of, rank));
+            }
+            std::vector<std::thread> ranks;
+            for (std::size_t rank = 0; rank < 3; ++rank) {
+                ranks.emplace_back([&, rank] {
+#ifdef _OPENMP
+                    omp_set_num_threads(1);
+#endif
+                    Engine engine(file.path, precision);
+                    const Domain& d = domains[rank];
+                    ThreadExchange exchange(meeting, d);
+                    engine.compute({d.n_local, int(d.owner.size()), d.species.data(),
+                                    d.row_start.data(), d.neighbor.data(), d.edge_vector.data()},
+                                   request, &exchange, results[rank]);
+                    widest[rank] = exchange.widest == engine.max_exchange_width() ? 1 : 0;
+                });
+            }
+            for (auto& rank : ranks) {
+                rank.join();
+            }
+            CHECK(meeting.rounds() == 4);  // two layers after the first, forward and backward
+            CHECK(widest == std::vector<int>(3, 1));
+            double energy = 0, virial[9] = {};
+            std::vector<double> force(std::size_t(3 * s.n()), 0.0), atom_virial(
+                std::size_t(9 * s.n()), 0.0), atom_energy(std::size_t(s.n()), 0.0);
+            for (std::size_t rank = 0; rank < 3; ++rank) {
+                const auto& r = results[rank];
+                const Domain& d = domains[rank];
+                energy += r.energy;
+                for (int k = 0; k < 9; ++k) {
+                    virial[k] += r.virial[k];
+                }
+                REQUIRE(r.force.size() == 3 * d.owner.size());
+                for (std::size_t i = 0; i < d.owner.size(); ++i) {
+                    for (std::size_t k = 0; k < 3; ++k) {
+                        force[3 * std::size_t(d.owner[i]) + k] += r.force[3 * i + k];
+                    }
+                    for (std::size_t k = 0; k < 9; ++k) {
+                        atom_virial[9 * std::size_t(d.owner[i]) + k] += r.atom_virial[9 * i + k];
+                    }
+                    if (int(i) < d.n_local) {
+                        atom_energy[std::size_t(d.owner[i])] = r.atom_energy[i];
+                    }
+                }
+            }
+            // only the order of the last sums differs, the features are the same bits
+            CHECK(std::fabs(energy - expected.energy) < 1e-10);
+            CHECK(difference(force, expected.force) < 1e-10);
+            CHECK(difference(atom_virial, expected.atom_virial) < 1e-10);
+            CHECK(difference(atom_energy, expected.atom_energy) < 1e-10);
+            for (int k = 0; k < 9; ++k) {
+                CHECK(std::fabs(virial[k] - expected.virial[k]) < 1e-9);
+            }
+        }
+    }
+}
+
+#ifdef _OPENMP
+TEST_CASE("any number of threads gives the same bits") {
+    const TemporaryFile file("threads.qdml");
+    write_random_model(file.path, {});
+    const auto s = random_structure(160, 31);  // four tiles
+    const int before = omp_get_max_threads();
+    for (const auto precision : {Precision::mixed, Precision::float64}) {
+        Engine engine(file.path, precision);
+        omp_set_num_threads(1);
+        const auto one = evaluate(engine, s, {true, true});
+        for (const int n : {2, 3, 7}) {
+            omp_set_num_threads(n);
+            const auto many = evaluate(engine, s, {true, true});
+            CHECK(one.energy == many.energy);
+            CHECK(one.force == many.force);
+            CHECK(one.atom_energy == many.atom_energy);
+            CHECK(one.atom_virial == many.atom_virial);
+            CHECK(std::equal(one.virial, one.virial + 9, many.virial));
+        }
+    }
+    omp_set_num_threads(before);
+}
+#endif
