@@ -32,7 +32,7 @@ def draw_drift(drift: Drift, limit: float) -> Figure:
     axis.plot(t, 1e6 * drift.energy, color="#0072B2", linewidth=0.8, label="LAMMPS")
     line = drift.intercept + drift.slope * t
     axis.plot(t, 1e6 * line, color="#D55E00", linewidth=1.6,
-              label=f"fit: ({1e6 * drift.slope:.2g} ± {1e6 * drift.slope_error:.1g}) µeV/ps")
+              label=f"fit: {_short(1e6 * drift.slope)} ± {_short(1e6 * drift.slope_error)} µeV/ps")
     band = line[0] + np.array([-limit, limit])[:, None] * (t - t[0])
     axis.fill_between(t, *(1e6 * band), color="#9A9A9A", alpha=0.2, linewidth=0,
                       label=f"limit ±{1e6 * limit:g} µeV/ps")  # fmt: skip
@@ -44,6 +44,11 @@ def draw_drift(drift: Drift, limit: float) -> Figure:
         axes[0, 1].set_xlabel("time (ps)")
         axes[0, 1].set_ylabel("temperature (K)")
     return figure
+
+
+def _short(value: float) -> str:
+    """Two significant digits without an exponent."""
+    return f"{float(f'{value:.2g}'):,g}".replace("-", "−")
 
 
 @styled

@@ -152,8 +152,11 @@ def summary_html(verdicts: list[Verdict], missing: dict[str, str]) -> str:
         )
     block = f'<ul class="verdicts">{"".join(items)}</ul>'
     if missing:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
-        block += html.paragraph(f"Missing from this report: {reasons}.", "missing")
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in missing.items():
+            by_reason.setdefault(reason, []).append(name)
+        lines = "; ".join(f"{', '.join(names)} ({why})" for why, names in by_reason.items())
+        block += html.paragraph(f"Missing from this report: {lines}.", "missing")
     return block
 
 

@@ -74,7 +74,7 @@ def mean_temperature(drift: Drift | None) -> float | None:
 
 
 def _micro(value: float) -> str:
-    return html.number(1e6 * value, 2)
+    return html.number(1e6 * value, 2).replace("-", "−")
 
 
 def timestep_fs(section: RunSection) -> float | None:
