@@ -37,18 +37,17 @@ def bulk_frames() -> dict[str, list[Atoms]]:
     zb = cells.zincblende()
     plan: dict[str, list[Atoms]] = {}
     plan["bulk-zb-eos"] = [
-        tagged(cells.scaled_volume(zb, change), "bulk-zb-eos", 0)
-        for change in (0.0, 0.04, -0.04, 0.08, -0.08, 0.02, -0.02, 0.06, -0.06)
+        tagged(cells.scaled_volume(zb, change), "bulk-zb-eos", 0) for change in (0.0, 0.04, -0.04)
     ]
     origin = "bulk-zb-strained"
     plan[origin] = []
     modes = [("xx", 0.02), ("xy", 0.02), ("yy", -0.02), ("yz", -0.02), ("zz", 0.02), ("xz", 0.02)]
-    for index, (mode, size) in enumerate([*modes, ("xx", -0.02), ("xy", -0.02)]):
+    for index, (mode, size) in enumerate(modes[:4]):
         frame = cells.strain_mode(zb, mode, size)
         if index >= 2:  # the first two are the perfect crystal, for elastic constants
             frame = rattle_thermally(frame, 50.0, seeded(origin, index))
         plan[origin].append(tagged(frame, origin, index))
-    for temperature, n_frames in ((150, 5), (300, 9), (600, 7), (900, 8)):
+    for temperature, n_frames in ((150, 3), (300, 9), (600, 7), (900, 8)):
         origin = f"bulk-zb-rattled-{temperature}K"
         plan[origin] = []
         for index in range(n_frames):
@@ -63,6 +62,41 @@ def bulk_frames() -> dict[str, list[Atoms]]:
         tagged(rattle_thermally(cells.wurtzite(), 300.0, seeded(origin, i)), origin, 0)
         for i in range(2)
     ]
+    return plan
+
+
+def small_cell_frames() -> dict[str, list[Atoms]]:
+    """Equation of state, strains and strained rattles in 8-atom cells with 2x2x2 k-points.
+
+    They sample the Brillouin zone like the 64-atom cell at Gamma, at a tenth of its cost; near
+    the perfect crystal the larger cell would add nothing.
+    """
+    unit = cells.zincblende(repeat=1)
+    unit.info["kpoints"] = [2, 2, 2]
+    plan: dict[str, list[Atoms]] = {}
+    origin = "bulk-zb8-eos"
+    changes = (0.0, 0.08, -0.08, 0.04, -0.04, 0.02, -0.02, 0.06, -0.06)
+    plan[origin] = [
+        tagged(cells.scaled_volume(unit, change), origin, i) for i, change in enumerate(changes)
+    ]
+    origin = "bulk-zb8-strained"
+    plan[origin] = [
+        tagged(
+            rattle_thermally(cells.strain_mode(unit, mode, size), 50.0, seeded(origin, 2 * i + j)),
+            origin,
+            2 * i + j,
+        )
+        for i, mode in enumerate(cells.STRAIN_MODES)
+        for j, size in enumerate((0.02, -0.02))
+    ]
+    for temperature, n_frames in ((300, 8), (900, 8)):
+        origin = f"bulk-zb8-rattled-{temperature}K"
+        plan[origin] = []
+        for index in range(n_frames):
+            rng = seeded(origin, index)
+            frame = cells.randomly_strained(unit, 0.03, rng)
+            frame = rattle_thermally(frame, temperature, rng)
+            plan[origin].append(tagged(frame, origin, index))
     return plan
 
 
@@ -146,11 +180,15 @@ def molecule_frames() -> dict[str, list[Atoms]]:
     ]
     for name in ("H2O", "HCl", "CO2"):
         rattled(name, dots.relax_gfn1(molecule(name)), (300, 900))
-    for name in ("H2Se", "CdCl2", "Cd2Cl4", "Cd(HCOO)2", "HCOOCdCl", "Cd2Se2", "Cd3Se3", "Cd4Se4"):
-        scale = GFN1_TO_PBE if "CdSe" in name or name in ("Cd2Se2", "Cd3Se3", "Cd4Se4") else 1.0
+    for name in molecules.INORGANIC:
+        scale = GFN1_TO_PBE if name.startswith("Cd") and "Se" in name else 1.0
         start = dots.relax_gfn1(molecules.inorganic(name))
         start.positions = np.round(start.positions * scale, 3)
         rattled(name, start, (300, 600, 900) if "HCOO" in name else (300, 600))
+    for name, ligand in (("Cd4SeCl6", "Cl"), ("Cd4Se-formate6", "HCOO")):
+        start = dots.relax_gfn1(molecules.adamantane_cluster(ligand))
+        start.positions = np.round(start.positions * (GFN1_TO_PBE if ligand == "Cl" else 1.0), 3)
+        rattled(name, start, (300, 600, 300, 600))
     origin = "mol-contact"
     salt = dots.relax_gfn1(molecules.inorganic("CdCl2"))
     selane = dots.relax_gfn1(molecules.inorganic("H2Se"))
@@ -186,13 +224,13 @@ def interleave(plans: list[dict[str, list[Atoms]]]) -> list[Atoms]:
     """One queue in which every origin gets its first frames early.
 
     Frame i of an origin of n frames is due at (i + 1/2)/n of the queue, so that a run that ends
-    early leaves a balanced set; molecules and dimers, seconds each, are due in half that time.
+    early leaves a balanced set; molecules, dimers and 8-atom cells, seconds each, are due early.
     """
     due = []
     for number, (origin, frames) in enumerate(
         (origin, frames) for plan in plans for origin, frames in plan.items()
     ):
-        haste = 0.5 if origin.startswith(("mol-", "dimer-", "atom")) else 1.0
+        haste = 0.4 if origin.startswith(("mol-", "dimer-", "atom", "bulk-zb8")) else 1.0
         due += [(haste * (i + 0.5) / len(frames), number, frame) for i, frame in enumerate(frames)]
     return [frame for *_, frame in sorted(due, key=lambda entry: entry[:2])]
 
@@ -200,8 +238,13 @@ def interleave(plans: list[dict[str, list[Atoms]]]) -> list[Atoms]:
 def main(output: str, archive: str) -> None:
     """Write the whole plan."""
     plans = [
-        bulk_frames(), slab_frames(), dot_frames(Path(archive)), molecule_frames(), dimer_frames(),
-    ]  # fmt: skip
+        bulk_frames(),
+        small_cell_frames(),
+        slab_frames(),
+        dot_frames(Path(archive)),
+        molecule_frames(),
+        dimer_frames(),
+    ]
     queue = interleave(plans)
     ase.io.write(output, queue)
     print(f"{output}: {len(queue)} frames of {sum(map(len, plans))} origins")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,12 +87,14 @@ def write_input(
     stress: bool = False,
     solver: str = "diagonalization",
     restart: str | None = None,
+    kpoints: tuple[int, int, int] = (1, 1, 1),
     project: str = "job",
 ) -> str:
     """Text of a CP2K ENERGY_FORCE input for a fully periodic frame.
 
     solver is `diagonalization` (Broyden mixing) or `ot`; restart names a wavefunction file to
-    start from, None starts from atomic densities. stress adds the analytical stress tensor.
+    start from, None starts from atomic densities. stress adds the analytical stress tensor. kpoints
+    is a mesh that contains Gamma: an 8-atom cell with (2, 2, 2) samples like 64 atoms at Gamma.
     """
     cell = "\n".join(
         f"      {name} " + " ".join(f"{x:.12f}" for x in vector)
@@ -143,7 +146,7 @@ def write_input(
         XC_DERIV {settings.xc_deriv}
       &END XC_GRID
     &END XC
-    &SCF
+{_kpoint_section(kpoints)}    &SCF
       SCF_GUESS {guess}
       EPS_SCF {settings.eps_scf:.1E}
 {_scf_solver(settings, solver)}
@@ -170,6 +173,26 @@ def write_input(
 {"    &STRESS_TENSOR ON" + chr(10) + "    &END STRESS_TENSOR" if stress else ""}
   &END PRINT
 &END FORCE_EVAL
+"""
+
+
+def _kpoint_section(mesh: tuple[int, int, int]) -> str:
+    """Explicit list of the mesh: CP2K's own Monkhorst-Pack meshes of even size leave out Gamma."""
+    points = list(itertools.product(*(range(n) for n in mesh)))
+    if len(points) == 1:
+        return ""
+    lines = "\n".join(
+        "      KPOINT "
+        + " ".join(f"{index / n:.8f}" for index, n in zip(point, mesh, strict=True))
+        + f" {1 / len(points):.8f}"
+        for point in points
+    )
+    return f"""    &KPOINTS
+      SCHEME GENERAL
+      UNITS B_VECTOR
+{lines}
+      WAVEFUNCTIONS COMPLEX
+    &END KPOINTS
 """
 
 

@@ -25,8 +25,8 @@ grid, and can start from each other's wavefunctions."""
 def frame_key(atoms: Atoms) -> str:
     """16 hexadecimal digits that identify the physics of a frame.
 
-    Hash of atomic numbers, positions and cell (rounded to 1e-8 A, what extxyz keeps), pbc, charge
-    and multiplicity; names, labels and other info do not enter.
+    Hash of atomic numbers, positions and cell (rounded to 1e-8 A, what extxyz keeps), pbc, charge,
+    multiplicity and k-points; names, labels and other info do not enter.
     """
     charge, multiplicity = charge_and_multiplicity(atoms)
     digest = hashlib.sha256()
@@ -37,6 +37,8 @@ def frame_key(atoms: Atoms) -> str:
         digest.update(rounded.astype("<f8").tobytes())
     digest.update(np.asarray(atoms.pbc, dtype="u1").tobytes())
     digest.update(f"{charge} {multiplicity}".encode())
+    if kpoint_mesh(atoms) != (1, 1, 1):
+        digest.update(repr(kpoint_mesh(atoms)).encode())
     return digest.hexdigest()[:16]
 
 
@@ -45,6 +47,16 @@ def charge_and_multiplicity(atoms: Atoms) -> tuple[int, int | None]:
     charge = int(atoms.info.get("charge", 0))
     multiplicity = atoms.info.get("multiplicity")
     return charge, None if multiplicity is None else int(multiplicity)
+
+
+def kpoint_mesh(atoms: Atoms, name: str = "frame") -> tuple[int, int, int]:
+    """The k-point mesh of a small bulk cell (info `kpoints`, three numbers; default Gamma)."""
+    mesh = tuple(int(n) for n in np.atleast_1d(atoms.info.get("kpoints", (1, 1, 1))))
+    if len(mesh) != 3 or min(mesh) < 1:
+        raise DataError(f"{name}: info['kpoints'] is {mesh}; expected three numbers above 0")
+    if any(n > 1 and not periodic for n, periodic in zip(mesh, atoms.pbc, strict=True)):
+        raise DataError(f"{name}: k-points {mesh} along a direction that is not periodic")
+    return mesh
 
 
 def check_spin(n_electrons: int, multiplicity: int | None, name: str) -> int:

@@ -16,7 +16,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from qdml.errors import DataError
 from qdml.label import cp2k
-from qdml.label.frames import boxed, charge_and_multiplicity, check_spin, frame_key
+from qdml.label.frames import boxed, charge_and_multiplicity, check_spin, frame_key, kpoint_mesh
 from qdml.label.store import LabelStore
 from qdml.label.tasks import LabelResult, LabelTask, run_task
 from qdml.label.warm import WavefunctionLibrary
@@ -83,6 +83,7 @@ def make_task(atoms: Atoms, index: int, options: LabelOptions, work_folder: Path
         charge=charge,
         multiplicity=check_spin(n_electrons, multiplicity, name),
         stress=is_bulk,
+        kpoints=kpoint_mesh(atoms, name),
         code=options.code,
         folder=str((work_folder / key).resolve()),
         command=options.command,
@@ -153,7 +154,7 @@ def label_frames(
         while (waiting or running) and not stop.is_set():
             while waiting and len(running) < options.workers:
                 task = waiting.pop()
-                if options.warm_start and options.code == "cp2k":
+                if options.warm_start and _has_orbitals(task):
                     task = _with_warm_start(task, library)
                 running[executor.submit(run_task, task)] = task
                 notify("submitted", summary, None)
@@ -169,6 +170,11 @@ def label_frames(
             own_pool.shutdown(wait=False, cancel_futures=True)
     summary.stopped = stop.is_set()
     return summary
+
+
+def _has_orbitals(task: LabelTask) -> bool:
+    """Whether CP2K leaves a wavefunction file that a later frame can start from."""
+    return task.code == "cp2k" and task.kpoints == (1, 1, 1)
 
 
 def _with_warm_start(task: LabelTask, library: WavefunctionLibrary) -> LabelTask:
@@ -205,7 +211,7 @@ def _record(
     store.append(labelled_frame(task, result))
     summary.labelled += 1
     summary.failures.pop(task.key, None)
-    if result.wavefunction:
+    if result.wavefunction and _has_orbitals(task):
         library.add(task.key, task.atoms, task.charge, task.multiplicity, result.wavefunction)
     shutil.rmtree(task.folder, ignore_errors=True)
     notify("labelled", summary, result)

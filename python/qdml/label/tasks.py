@@ -35,6 +35,7 @@ class LabelTask:
     folder: str
     command: str = "cp2k.psmp"
     settings: cp2k.Cp2kSettings = field(default_factory=cp2k.Cp2kSettings)
+    kpoints: tuple[int, int, int] = (1, 1, 1)
     warm_start: str | None = None
     time_limit: float = 7200.0
     niceness: int = 0
@@ -76,7 +77,9 @@ def run_task(task: LabelTask) -> LabelResult:
 
 def _run_cp2k(task: LabelTask) -> LabelResult:
     """Diagonalisation first; when its SCF fails, OT once, from atomic densities."""
-    attempts = [("diagonalization", task.warm_start), ("ot", None)]
+    attempts = [("diagonalization", task.warm_start)]
+    if task.kpoints == (1, 1, 1):  # CP2K has no OT with k-points
+        attempts.append(("ot", None))
     seconds = 0.0
     for attempt, (solver, warm_start) in enumerate(attempts):
         try:
@@ -129,6 +132,7 @@ def _cp2k_once(
         stress=task.stress,
         solver=solver,
         restart=restart,
+        kpoints=task.kpoints,
     )
     (folder / "job.inp").write_text(text)
     seconds = run_child(

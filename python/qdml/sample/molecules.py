@@ -7,6 +7,8 @@ import numpy as np
 from ase import Atoms
 from ase.build import molecule
 
+from qdml.sample.slabs import bridging_ligand
+
 # Equilibrium distance (A, rounded literature values) and spin multiplicity of the lowest state that
 # keeps its multiplicity from the short-range wall to the well. Pairs whose spin changes along the
 # curve, or whose open pi shell (OH, CH, ClO, SeH, SeCl, C2) plain diagonalisation does not converge
@@ -74,6 +76,23 @@ def pair(first: Atoms, second: Atoms, gap: float, axis: int, angle: float = 0.0)
     return one + two
 
 
+def adamantane_cluster(ligand: str = "Cl") -> Atoms:
+    """Cd4Se with six ligands that bridge the edges of its Cd tetrahedron (Cl or HCOO); neutral.
+
+    The formate is the cadmium selenide relative of basic zinc acetate, Zn4O(OOCR)6. Relax before
+    use.
+    """
+    corners = 2.65 / np.sqrt(3.0) * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1.0]])
+    atoms = Atoms(["Se"] + ["Cd"] * 4, np.concatenate([np.zeros((1, 3)), corners]))
+    for i in range(4):
+        for j in range(i):
+            middle, along = 0.5 * (corners[i] + corners[j]), corners[i] - corners[j]
+            length = float(np.linalg.norm(along))
+            up = middle / np.linalg.norm(middle)
+            atoms += Atoms(*bridging_ligand(ligand, middle, along / length, up, length))
+    return atoms
+
+
 def inorganic(name: str) -> Atoms:
     """Starting geometry of a small inorganic molecule or cluster, relax before use."""
     if name == "H2Se":
@@ -108,3 +127,16 @@ def inorganic(name: str) -> Atoms:
         corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=float)
         return Atoms("Cd4Se4", np.concatenate([metal * corners, -anion * corners]))
     raise KeyError(name)
+
+
+INORGANIC = (
+    "H2Se", "CdCl2", "Cd2Cl4", "Cd(HCOO)2", "HCOOCdCl", "Cd2Se2", "Cd3Se3", "Cd4Se4",
+)  # fmt: skip
+"""Names `inorganic` knows."""
+
+
+def catalogue() -> dict[str, Atoms]:
+    """Starting geometries of all molecules by name; relax before use."""
+    found = {"HCOOH": formic_acid(), "HCOOH-dimer": formic_dimer()}
+    found |= {name: molecule(name) for name in ("H2O", "HCl", "CO2")}
+    return found | {name: inorganic(name) for name in INORGANIC}
