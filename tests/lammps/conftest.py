@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures of the LAMMPS tests: the marker, the skip with its reason, and a small random potential."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from qdml.errors import QdmlError
+from qdml.lammps import find_lammps, find_mpirun, plugin_folder
+
+# The random potentials are shared with the engine's tests.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
+
+SPECIES = ("Cd", "Se", "Cl")
+
+
+def missing() -> str | None:
+    """Why LAMMPS with the plugin cannot run here, or None."""
+    try:
+        plugin_folder(), find_lammps(), find_mpirun()
+    except QdmlError as error:
+        return str(error)
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).resolve().parent
+    reason = missing()
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.lammps)
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=f"no LAMMPS with the plugin: {reason}"))
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three layers, l up to 2, ZBL: every exchange and every term is used."""
+    from models import random_model
+
+    path = tmp_path_factory.mktemp("model") / "random.qdml"
+    return random_model(path, SPECIES, l_max=2, channels=16, message_channels=16, layers=3, seed=7)
