@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures of the LAMMPS tests: the marker, the skip with its reason, and a small random potential."""
+"""Fixtures of the LAMMPS tests: marker, skip with its reason, a small random potential."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Moving atoms: migration between ranks, neighbour list rebuilds, conservation, minimisation, threads."""
+"""Moving atoms: migration between ranks, list rebuilds, conservation, minimisation, threads."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def test_atoms_that_change_ranks(model, tmp_path, case, precision):
         output = run_ok(tmp_path, deck + HOT + measure(name, steps=20), ranks)
         runs[name] = read_results(tmp_path, name)
         assert int(output.split("Neighbor list builds =")[1].split()[0]) >= 1
-    # Neighbour rows are in the order of atom IDs, so the decomposition changes roundings only; 20 hot
-    # steps enlarge them by about a hundred.
+    # Neighbour rows are in the order of atom IDs, so the decomposition changes roundings only;
+    # 20 hot steps enlarge them by about a hundred.
     tolerance = 1e-9 if precision == "double" else 1e-4
     moved = np.abs(runs["serial"].positions - CASES[case].atoms.positions).max()
     assert moved > 0.1

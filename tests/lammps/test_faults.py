@@ -70,7 +70,7 @@ def test_centroid_stress_is_refused(model, tmp_path):
 
 
 def test_removed_neighbours_of_bonded_atoms_are_refused(model, tmp_path):
-    """Default special_bonds takes bonded neighbours out of the list: wrong energies, so an error."""
+    """Default special_bonds takes bonded neighbours out of the list: error, not wrong energies."""
     data = """bonded
 
 3 atoms

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Atom types and other pair styles: NULL, hybrid, repeated elements, gaps in the IDs, real units."""
+"""Types and other pair styles: NULL, hybrid, repeated elements, gaps in IDs, real units."""
 
 from __future__ import annotations
 
