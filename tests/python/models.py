@@ -10,18 +10,16 @@ from qdml.modelfile import tensor_shapes, write_model
 
 
 def architecture(
-    l_max: int,
+    degrees: list[int],
     channels: int,
     message_channels: int,
-    layers: int,
     cutoff: float,
     knots: int,
     readout: list[int],
 ) -> dict:
-    """Architecture entry: `channels` node features of every degree, l_max in the inner layers."""
+    """Architecture entry with `channels` node features of each degree; l_out of every layer."""
     stack, l_in = [], 0
-    for t in range(layers):
-        l_out = l_max if t < layers - 1 else 0
+    for l_out in degrees:
         stack.append(
             {
                 "l_in": l_in,
@@ -87,10 +85,15 @@ def random_model(
     seed: int = 0,
     zbl: bool = True,
     readout: tuple[int, ...] = (16,),
+    degrees: tuple[int, ...] | None = None,
 ) -> Path:
-    """Write a random potential to `path` and return the path."""
+    """Write a random potential to `path` and return the path.
+
+    `degrees` (l_out of every layer) replaces `l_max` and `layers`.
+    """
     rng = np.random.default_rng(seed)
-    arch = architecture(l_max, channels, message_channels, layers, cutoff, knots, list(readout))
+    degrees = degrees or (l_max,) * (layers - 1) + (0,)
+    arch = architecture(list(degrees), channels, message_channels, cutoff, knots, list(readout))
     metadata = {
         "architecture": arch,
         "species": list(species),

@@ -13,7 +13,9 @@
 
 namespace qdml {
 
-/// A fault with a stable code (docs/file-format.md lists the file codes) and a message that says what to do.
+/// A fault with a stable code and a message that says what to do. docs/file-format.md lists the codes of files;
+/// beside them: `graph_invalid` (impossible input of compute), `value_invalid` (of build_neighbor_list),
+/// `isa_unavailable` (environment variable QDML_ISA asks for kernels this processor lacks).
 class Error : public std::runtime_error {
 public:
     Error(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}

@@ -10,7 +10,7 @@
 namespace qdml {
 namespace QDML_ISA {
 
-constexpr int kPrefetch = 2;  ///< edges ahead; measured in design/prototype.md
+constexpr int kPrefetch = 2;  ///< edges ahead: the gathered rows lie scattered in memory
 
 template <int M, class real>
 QDML_INLINE void prefetch_row(const real* row) {

@@ -159,8 +159,9 @@ struct MessageGradient {
 /// Adjoint of message_forward. g: dE/dA of the receiver [m][16] at this lane, matrix part in matrix
 /// form M (dE = sum_ab M_ab dB_ab, M traceless). kSender: also the gradient of the sender.
 ///
-/// With c = r̂·G_v, k = M r̂, κ = r̂·k (kernels.md 1.3, derivation in docs/architecture.md):
-///   dE/dd = R1 G_s + R4 c;  dE/de = R2 G_s;  dE/dw = R6 G_v + R9 k + dE/de r̂
+/// With c = r̂·G_v, k = M r̂, κ = r̂·k and R_p the radial function of term p of the table in
+/// docs/conventions.md, differentiating term by term gives
+///   dE/ds = R0 G_s + R3 c + R7 κ;  dE/dd = R1 G_s + R4 c;  dE/de = R2 G_s;  dE/dw = R6 G_v + R9 k + dE/de r̂
 ///   dE/dv = dE/dd r̂ + R5 G_v + R8 k;  N = R10 M + sym(dE/dw r̂)
 ///   dE/dr̂ = dE/dd v + dE/de w + T dE/dw + (R3 s + R4 d) G_v + 2 R7 s k + M (R8 v + R9 w)
 template <class real, int LI, int LO, bool kSender>
