@@ -49,7 +49,7 @@ def analyse(
         raise DataError(f"{output}: the report is an HTML page; let the name end in .html")
     symbols = [word.strip() for word in species.split(",")] if species else None
     paths = Paths(fit, trajectory, log, list(reference or []), stride, skip, symbols)
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     with Console(stderr=True).status("reading and measuring"):
         report = make_report(paths, title)
     numbers = write_report(report, output)
