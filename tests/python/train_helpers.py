@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""Small potentials and frames for the tests of the training code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ase.io
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.lj import LennardJones
+from ase.calculators.singlepoint import SinglePointCalculator
+from qdml_train.frames import Frame, frame_from_atoms
+from qdml_train.model.architecture import Architecture
+from qdml_train.model.parameters import fold, initial_parameters
+from qdml_train.predictor import JaxPotential, Result
+
+SPECIES = ("H", "C", "O")
+CUTOFF = 4.0
+
+
+def small_architecture(l_max: int = 2, layers: int = 3) -> Architecture:
+    return Architecture.build(SPECIES, CUTOFF, l_max, layers, (8, 6, 5), 16, 24, (8,))
+
+
+def small_tensors(architecture: Architecture, zbl: bool = True, seed: int = 3) -> dict:
+    """All tensors of a file in float64, from random parameters; forces of order 1 eV/Å."""
+    with jax.enable_x64(True):
+        parameters = initial_parameters(architecture, 6, (16,), seed)
+        parameters = {k: jnp.asarray(np.asarray(v), jnp.float64) for k, v in parameters.items()}
+        tensors = {k: np.array(v) for k, v in fold(parameters, architecture, 9.0).items()}
+    tensors["energy.reference"] = np.array([-13.0, -150.0, -430.0])
+    tensors["energy.scale"] = np.array([0.8, 1.1, 1.3])
+    if zbl:
+        tensors["zbl.r_max"] = np.array([[1.0, 1.4, 1.3], [1.4, 1.8, 1.7], [1.3, 1.7, 1.9]])
+    return tensors
+
+
+def small_document(architecture: Architecture) -> dict:
+    return {
+        "architecture": architecture.document(),
+        "species": list(SPECIES),
+        "level_of_theory": "test",
+    }
+
+
+def small_potential(l_max: int = 2, layers: int = 3, zbl: bool = True) -> JaxPotential:
+    architecture = small_architecture(l_max, layers)
+    return JaxPotential(small_document(architecture), small_tensors(architecture, zbl))
+
+
+def frame(atoms: Atoms, index: int = 0) -> Frame:
+    return frame_from_atoms(atoms, "test", index)
+
+
+def predict_one(potential: JaxPotential, atoms: Atoms) -> Result:
+    return potential.predict([frame(atoms)])[0]
+
+
+def cluster(n: int = 9, seed: int = 0, spacing: float = 1.5) -> Atoms:
+    """n atoms of three elements near the points of a lattice, in no cell."""
+    rng = np.random.default_rng(seed)
+    grid = np.array([(i, j, k) for i in range(3) for j in range(3) for k in range(3)], float)
+    positions = spacing * grid[rng.permutation(27)[:n]] + rng.normal(scale=0.15, size=(n, 3))
+    return Atoms(rng.choice([1, 6, 8], size=n), positions)
+
+
+def crystal(seed: int = 0) -> Atoms:
+    """Periodic triclinic cell smaller than the cutoff: atoms see images of themselves."""
+    rng = np.random.default_rng(seed)
+    cell = np.diag([3.1, 3.4, 3.7]) + rng.uniform(-0.4, 0.4, size=(3, 3))
+    scaled = np.array([[0.0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
+    atoms = Atoms([1, 6, 8, 6], cell=cell, pbc=True, scaled_positions=scaled)
+    atoms.positions += rng.normal(scale=0.1, size=(4, 3))
+    return atoms
+
+
+def labelled(atoms: Atoms, **info: object) -> Atoms:
+    """Lennard-Jones labels: energies, forces and stresses that belong together."""
+    atoms.calc = LennardJones(sigma=2.3, epsilon=0.25, rc=4.0, smooth=True)
+    results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
+    if atoms.pbc.all():
+        results["stress"] = atoms.get_stress()
+    atoms.calc = SinglePointCalculator(atoms, **results)
+    atoms.info.update(info)
+    return atoms
+
+
+def lj_frames(n: int, seed: int = 0, rattle: float = 0.12) -> list[Atoms]:
+    """Rattled rock-salt cells and clusters of Ar and Ne with labels, in two origins."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for k in range(n):
+        atoms = bulk("NaCl", "rocksalt", a=5.2, cubic=True)
+        atoms.symbols[:] = ["Ar", "Ne"] * 4
+        if k % 2:
+            atoms.pbc = False
+            atoms.cell = None
+            del atoms[k % 8]
+        else:
+            atoms.set_cell(atoms.cell * (1 + 0.02 * rng.normal()), scale_atoms=True)
+        atoms.positions += rng.normal(scale=rattle, size=atoms.positions.shape)
+        origin = "cluster" if k % 2 else "bulk"
+        frames.append(labelled(atoms, origin=origin, level_of_theory="LJ"))
+    return frames
+
+
+def write_frames(path: Path, frames: list[Atoms]) -> Path:
+    ase.io.write(path, frames, format="extxyz")
+    return path
