@@ -266,26 +266,26 @@ def _log_distance(a: float, b: float) -> float:
 
 
 def check_energies(frames: list[Frame]) -> Finding:
-    """Energies per atom after the best E0: outliers point to failed calculations."""
-    labelled = [f for f in frames if f.energy is not None and f.n_atoms > 1]
-    if len(labelled) < 8:
-        return Finding("PASS", "energies", f"not applicable: {len(labelled)} frames")
-    species = species_of(labelled)
-    e0 = reference_energies(labelled, species, "fit")
-    lookup = dict(zip(species, e0.values, strict=True))
-    rest = np.array(
-        [
-            (f.energy - sum(lookup[chemical_symbols[z]] for z in f.numbers)) / f.n_atoms
-            for f in labelled
-        ]
-    )
-    spread = float(np.median(np.abs(rest - np.median(rest))))
-    limit = max(2.0, 20.0 * spread)
-    bad = [f for f, x in zip(labelled, rest - np.median(rest), strict=True) if abs(x) > limit]
-    text = f"after E0 rms {rest.std():.3f} eV/atom, largest {np.abs(rest).max():.2f}"
+    """Energies per atom against the median of the same composition: failed calculations."""
+    groups: dict[bytes, list[Frame]] = {}
+    for f in frames:
+        if f.energy is not None and f.n_atoms > 1:
+            groups.setdefault(np.bincount(f.numbers, minlength=120).tobytes(), []).append(f)
+    compared, deviations = [], []
+    for group in groups.values():
+        if len(group) >= 3:
+            energies = np.array([f.energy / f.n_atoms for f in group])
+            compared += group
+            deviations += list(energies - np.median(energies))
+    if len(compared) < 8:
+        return Finding("PASS", "energies", f"not applicable: {len(compared)} comparable frames")
+    size = np.abs(deviations)
+    limit = max(1.0, 20.0 * float(np.median(size)))
+    bad = [f for f, x in zip(compared, size, strict=True) if x > limit]
+    text = f"largest deviation among equal compositions {size.max():.2f} eV/atom"
     if bad:
         return Finding(
-            "WARN", "energies", f"{text}; outliers {_first(bad)}: dimers, or unconverged SCF"
+            "WARN", "energies", f"{text}; outliers {_first(bad)}: stretched, or SCF unconverged"
         )
     return Finding("PASS", "energies", text)
 

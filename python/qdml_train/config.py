@@ -45,7 +45,7 @@ class DataSection(Section):
     valid: Files = Field([], description="files of which every frame validates")
     test: Files = Field([], description="files of which every frame tests")
     split: Literal["auto", "info", "origins", "blocks", "none"] = Field(
-        "auto", description="auto: by info key `split` when frames carry it, else in blocks"
+        "auto", description="by info, origins, in blocks, none; auto: info if there, else blocks"
     )
     valid_origins: list[str] = Field([], description="split: origins; these validate")
     test_origins: list[str] = Field([], description="split: origins; these test")
@@ -66,7 +66,7 @@ class ModelSection(Section):
 
     cutoff: float = Field(5.5, gt=0, le=20, description="Å")
     l_max: int = Field(2, ge=0, le=2, description="highest degree of features and messages")
-    layers: int = Field(3, ge=1, le=8)
+    layers: int = Field(3, ge=1, le=8, description="interaction layers")
     channels: list[int] = Field(
         [32, 32, 16], min_length=1, max_length=3, description="node features of degree 0, 1, 2"
     )
@@ -87,11 +87,11 @@ class TrainSection(Section):
     epochs: int | None = Field(None, ge=1, description="the schedule ends after so many epochs")
     batch_atoms: int = Field(160, ge=1, description="atom rows of a batch")
     batch_frames: int = Field(8, ge=1, description="most frames of a batch")
-    optimizer: Literal["adam", "muon"] = "adam"
-    learning_rate: float = Field(0.01, gt=0)
+    optimizer: Literal["adam", "muon"] = Field("adam", description="adam or muon")
+    learning_rate: float = Field(0.01, gt=0, description="after the warm-up")
     warmup: float = Field(0.02, ge=0, lt=1, description="fraction of the schedule")
     final_learning_rate: float = Field(0.01, ge=0, le=1, description="relative, end of the cosine")
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, description="decoupled, per unit of rate")
     clip: float = Field(10.0, gt=0, description="largest norm of the gradient")
     ema: float = Field(0.99, ge=0, lt=1, description="decay of the averaged weights per step")
     energy_weight: float = Field(1.0, ge=0, description="of (energy per atom / 10 meV)²")
@@ -100,7 +100,7 @@ class TrainSection(Section):
     huber: float = Field(
         1.0, gt=0, description="residual (units above) where the loss turns linear"
     )
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, description="of start values and batch order")
     validate_every: int = Field(1, ge=1, description="epochs")
     patience: int | None = Field(None, ge=1, description="validations without gain before stopping")
     checkpoint_every: Duration = Field(60.0, description="time between checkpoints")

@@ -19,7 +19,7 @@ from qdml_train.frames import Frame
 from qdml_train.model.architecture import Architecture
 from qdml_train.model.potential import Graphs, predict
 from qdml_train.neighbors import build_neighbors
-from qdml_train.packing import Sample, assemble, first_fit, make_buckets
+from qdml_train.packing import Sample, Shape, assemble, first_fit, make_buckets
 
 BATCH_ATOMS = 256
 BATCH_FRAMES = 16
@@ -70,15 +70,13 @@ class JaxPotential:
         with jax.enable_x64(True):
             tensors = {k: jnp.asarray(v) for k, v in self.tensors.items()}
             for bucket in make_buckets(samples, BATCH_ATOMS, BATCH_FRAMES) if samples else []:
-                for members in first_fit(np.array(bucket.members), samples, bucket.shape):
+                shape = common_shape(bucket.shape)
+                for members in first_fit(np.array(bucket.members), samples, shape):
                     graphs, _ = assemble(
-                        [samples[i] for i in members],
-                        bucket.shape,
-                        self.architecture.cutoff,
-                        np.float64,
+                        [samples[i] for i in members], shape, self.architecture.cutoff, np.float64
                     )
                     graphs = Graphs(*(jnp.asarray(x) for x in graphs))
-                    out = self._predict(tensors, self.architecture, graphs, bucket.shape.graphs)
+                    out = self._predict(tensors, self.architecture, graphs, shape.graphs)
                     energy, forces, virial = (np.asarray(x) for x in out)
                     start = 0
                     for g, i in enumerate(members):
@@ -91,6 +89,12 @@ class JaxPotential:
                         )
                         start += n
         return [results[i] for i in range(len(frames))]
+
+
+def common_shape(shape: Shape) -> Shape:
+    """Round up to few distinct shapes, since each is compiled once (seconds)."""
+    rows = next((n for n in (32, 64, 128, 256) if n >= shape.atoms), -(-shape.atoms // 128) * 128)
+    return Shape(rows, -(-shape.slots // 16) * 16, shape.graphs)
 
 
 def voigt(virial: np.ndarray, volume: float) -> np.ndarray | None:
