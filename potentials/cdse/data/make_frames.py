@@ -47,7 +47,7 @@ def bulk_frames() -> dict[str, list[Atoms]]:
         if index >= 2:  # the first two are the perfect crystal, for elastic constants
             frame = rattle_thermally(frame, 50.0, seeded(origin, index))
         plan[origin].append(tagged(frame, origin, index))
-    for temperature, n_frames in ((150, 3), (300, 9), (600, 7), (900, 8)):
+    for temperature, n_frames in ((150, 3), (300, 6), (600, 5), (900, 5)):
         origin = f"bulk-zb-rattled-{temperature}K"
         plan[origin] = []
         for index in range(n_frames):
@@ -60,7 +60,7 @@ def bulk_frames() -> dict[str, list[Atoms]]:
     origin = "bulk-wz-rattled-300K"
     plan[origin] = [
         tagged(rattle_thermally(cells.wurtzite(), 300.0, seeded(origin, i)), origin, 0)
-        for i in range(2)
+        for i in range(1)
     ]
     return plan
 
@@ -89,14 +89,15 @@ def small_cell_frames() -> dict[str, list[Atoms]]:
         for i, mode in enumerate(cells.STRAIN_MODES)
         for j, size in enumerate((0.02, -0.02))
     ]
-    for temperature, n_frames in ((300, 8), (900, 8)):
+    for temperature, n_frames in ((150, 4), (300, 8), (600, 8), (900, 8)):
         origin = f"bulk-zb8-rattled-{temperature}K"
         plan[origin] = []
         for index in range(n_frames):
             rng = seeded(origin, index)
             frame = cells.randomly_strained(unit, 0.03, rng)
             frame = rattle_thermally(frame, temperature, rng)
-            plan[origin].append(tagged(frame, origin, index))
+            split = "test" if temperature == 600 else None
+            plan[origin].append(tagged(frame, origin, index, split))
     return plan
 
 
@@ -104,9 +105,9 @@ def slab_frames() -> dict[str, list[Atoms]]:
     """(100) with Cl and with formate, one X per surface Cd, and bare (110)."""
     plan: dict[str, list[Atoms]] = {}
     for name, slab, counts in (
-        ("100-Cl", slabs.slab_100("Cl"), ((300, 4), (600, 3))),
-        ("110", slabs.slab_110(), ((300, 4), (600, 2))),
-        ("100-formate", slabs.slab_100("HCOO", n_cation_layers=3), ((300, 4), (600, 2))),
+        ("100-Cl", slabs.slab_100("Cl", n_cation_layers=3), ((300, 4), (600, 4))),
+        ("110", slabs.slab_110(), ((300, 3), (600, 2))),
+        ("100-formate", slabs.slab_100("HCOO", n_cation_layers=3), ((300, 3), (600, 1))),
     ):
         for temperature, n_frames in counts:
             origin = f"slab-{name}-{temperature}K"
@@ -146,9 +147,9 @@ def dot_frames(archive: Path) -> dict[str, list[Atoms]]:
     tetrahedron.positions = np.round(tetrahedron.positions * GFN1_TO_PBE, 3)
     plan: dict[str, list[Atoms]] = {}
     for name, dot, counts, split in (
-        ("Cd16Se13Cl6", chloride, ((300, 8), (600, 6)), None),
-        ("Cd16Se13-formate6", formate, ((300, 5), (600, 3)), None),
-        ("Cd10Se4Cl12", tetrahedron, ((300, 5), (600, 3)), "test"),
+        ("Cd16Se13Cl6", chloride, ((300, 8), (600, 4)), None),
+        ("Cd16Se13-formate6", formate, ((300, 3), (600, 2)), None),
+        ("Cd10Se4Cl12", tetrahedron, ((300, 4), (600, 3)), "test"),
     ):
         assert dots.formal_charge(dot) == 0
         for temperature, n_frames in counts:
@@ -188,7 +189,7 @@ def molecule_frames() -> dict[str, list[Atoms]]:
     for name, ligand in (("Cd4SeCl6", "Cl"), ("Cd4Se-formate6", "HCOO")):
         start = dots.relax_gfn1(molecules.adamantane_cluster(ligand))
         start.positions = np.round(start.positions * (GFN1_TO_PBE if ligand == "Cl" else 1.0), 3)
-        rattled(name, start, (300, 600, 300, 600))
+        rattled(name, start, (300, 600, 300, 600) if ligand == "Cl" else (300, 600))
     origin = "mol-contact"
     salt = dots.relax_gfn1(molecules.inorganic("CdCl2"))
     selane = dots.relax_gfn1(molecules.inorganic("H2Se"))
@@ -230,7 +231,7 @@ def interleave(plans: list[dict[str, list[Atoms]]]) -> list[Atoms]:
     for number, (origin, frames) in enumerate(
         (origin, frames) for plan in plans for origin, frames in plan.items()
     ):
-        haste = 0.4 if origin.startswith(("mol-", "dimer-", "atom", "bulk-zb8")) else 1.0
+        haste = 0.25 if origin.startswith(("mol-", "dimer-", "atom", "bulk-zb8")) else 1.0
         due += [(haste * (i + 0.5) / len(frames), number, frame) for i, frame in enumerate(frames)]
     return [frame for *_, frame in sorted(due, key=lambda entry: entry[:2])]
 

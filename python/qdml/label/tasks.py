@@ -185,7 +185,9 @@ def run_child(command: list[str], folder: Path, time_limit: float, niceness: int
             time.sleep(0.05)
     finally:
         _children.discard(child)
-        _kill(child)
+        if child.returncode is None:
+            _kill(child)
+            child.wait()
 
 
 _children: set[subprocess.Popen] = set()
@@ -198,10 +200,9 @@ def kill_children() -> None:
 
 
 def _kill(child: subprocess.Popen) -> None:
-    """Kill a child with all it started (its session is its own), if it still runs."""
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+    """Kill a child with all it started (its session is its own); whoever started it reaps it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def _run_gfn1(task: LabelTask) -> LabelResult:

@@ -9,7 +9,6 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 
 from qdml.errors import LabelError
 
@@ -39,8 +38,8 @@ def sample_md(
     rng = np.random.default_rng(seed)
     atoms = start.copy()
     atoms.calc = calculator
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=rng)
-    Stationary(atoms)
+    thermal = np.sqrt(atoms.get_masses() * units.kB * temperature)
+    atoms.set_momenta(thermal[:, None] * rng.standard_normal((len(atoms), 3)))
     dynamics = Langevin(
         atoms,
         timestep * units.fs,
