@@ -1,0 +1,82 @@
+"""Pack labelled frames into cdse-pbe.extxyz.xz and renew the tables of the README beside it.
+
+Usage: python pack_frames.py labelled.extxyz frames.extxyz
+"""
+# SPDX-License-Identifier: MIT
+
+from __future__ import annotations
+
+import io
+import lzma
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import ase.io
+import numpy as np
+from ase import Atoms
+
+from qdml.label.frames import frame_key
+
+HERE = Path(__file__).resolve().parent
+SPLITS = ("train", "valid", "test")
+
+
+def read_labelled(labelled: str, plan: str) -> list[Atoms]:
+    """Labelled frames of the plan, in its order, with origin and split as the plan has them now."""
+    found = {frame.info["frame_key"]: frame for frame in ase.io.read(labelled, ":")}
+    frames = []
+    for planned in ase.io.read(plan, ":"):
+        frame = found.get(frame_key(planned))
+        if frame is not None:
+            frame.info.update(origin=planned.info["origin"], split=planned.info["split"])
+            frames.append(frame)
+    return sorted(frames, key=lambda frame: frame.info["origin"])
+
+
+def table(frames: list[Atoms]) -> str:
+    """Markdown table of counts and cost per origin."""
+    rows = defaultdict(list)
+    for frame in frames:
+        rows[frame.info["origin"]].append(frame)
+    lines = [
+        "| origin | atoms | train | valid | test | CPU s per frame | SCF steps | rms force (eV/Å) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for origin, members in rows.items():
+        counts = [sum(f.info["split"] == split for f in members) for split in SPLITS]
+        sizes = sorted({len(f) for f in members})
+        size = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]}-{sizes[-1]}"
+        seconds = np.mean([f.info["label_seconds"] for f in members])
+        steps = np.mean([f.info["scf_steps"] for f in members])
+        rms = np.sqrt(np.mean(np.concatenate([f.get_forces().ravel() for f in members]) ** 2))
+        lines.append(
+            f"| {origin} | {size} | {' | '.join(str(n or '-') for n in counts)} | {seconds:.0f} | "
+            f"{steps:.0f} | {rms:.2f} |"
+        )
+    counts = [sum(f.info["split"] == split for f in frames) for split in SPLITS]
+    total = sum(f.info["label_seconds"] for f in frames)
+    lines.append(
+        f"| **{len(frames)} frames** | {sum(map(len, frames))} | "
+        f"{' | '.join(f'**{n}**' for n in counts)} | {total / 60:.0f} min in all | | |"
+    )
+    return "\n".join(lines)
+
+
+def main(labelled: str, plan: str) -> None:
+    """Write the compressed frames and put the table between the markers of the README."""
+    frames = read_labelled(labelled, plan)
+    text = io.StringIO()
+    ase.io.write(text, frames, format="extxyz")
+    output = HERE / "cdse-pbe.extxyz.xz"
+    output.write_bytes(lzma.compress(text.getvalue().encode(), preset=9))
+    readme = HERE / "README.md"
+    before, _, rest = readme.read_text().partition("<!-- table -->\n")
+    _, _, after = rest.partition("<!-- end of table -->\n")
+    marked = f"<!-- table -->\n{table(frames)}\n<!-- end of table -->\n"
+    readme.write_text(before + marked + after)
+    print(f"{output.name}: {len(frames)} frames, {output.stat().st_size / 1024:.0f} KiB")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])
