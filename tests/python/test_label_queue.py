@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
 import ase.io
@@ -201,6 +202,24 @@ def test_the_queue_keeps_no_more_tasks_in_flight_than_workers(tmp_path):
     options = LabelOptions(code="gfn1-xtb", workers=3)
     label_frames(water_frames(8), tmp_path / "out.extxyz", options, executor=executor)
     assert executor.most == 3
+
+
+def test_tasks_travel_to_other_processes(tmp_path):
+    # what executorlib, Parsl and ProcessPoolExecutor ask of a task: pickle there, result back
+    output = tmp_path / "out.extxyz"
+    frames = water_frames(3)
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
+        summary = label_frames(frames, output, GFN1, executor=executor)
+    assert summary.labelled == 3, summary.failures
+    here = tmp_path / "here.extxyz"
+    label_frames(frames, here, GFN1)
+    for path in (output, here):
+        assert len(ase.io.read(path, ":")) == 3
+    energies = [
+        {f.info["number"]: f.get_potential_energy() for f in ase.io.read(path, ":")}
+        for path in (output, here)
+    ]
+    assert energies[0] == pytest.approx(energies[1], abs=1e-9)
 
 
 def test_stopping_keeps_what_is_finished(tmp_path):

@@ -15,7 +15,6 @@ from pathlib import Path
 import ase.io
 import numpy as np
 from ase import Atoms
-
 from qdml.label.frames import frame_key
 
 HERE = Path(__file__).resolve().parent
@@ -40,7 +39,7 @@ def table(frames: list[Atoms]) -> str:
     for frame in frames:
         rows[frame.info["origin"]].append(frame)
     lines = [
-        "| origin | atoms | train | valid | test | CPU s per frame | SCF steps | rms force (eV/Å) |",
+        "| origin | atoms | train | valid | test | CPU s a frame | SCF steps | rms force (eV/Å) |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for origin, members in rows.items():

@@ -23,23 +23,23 @@ grid, and can start from each other's wavefunctions."""
 
 
 def frame_key(atoms: Atoms) -> str:
-    """16 hexadecimal digits that identify the physics of a frame.
+    """The letter k and 15 hexadecimal digits that identify the physics of a frame.
 
-    Hash of atomic numbers, positions and cell (rounded to 1e-8 A, what extxyz keeps), pbc, charge,
+    Hash of atomic numbers, positions and cell (in units of 1e-8 A, what extxyz keeps), pbc, charge,
     multiplicity and k-points; names, labels and other info do not enter.
     """
     charge, multiplicity = charge_and_multiplicity(atoms)
     digest = hashlib.sha256()
     digest.update(np.asarray(atoms.numbers, dtype="<i8").tobytes())
     for values in (atoms.positions, atoms.cell.array):
-        # + 0.0 turns -0.0 into 0.0
-        rounded = np.round(np.asarray(values, dtype=float), 7) + 0.0
-        digest.update(rounded.astype("<f8").tobytes())
+        # whole units of 1e-8 A: a frame in memory and the same frame read from a file hash alike
+        digest.update(np.rint(np.asarray(values, dtype=float) * 1e8).astype("<i8").tobytes())
     digest.update(np.asarray(atoms.pbc, dtype="u1").tobytes())
     digest.update(f"{charge} {multiplicity}".encode())
     if kpoint_mesh(atoms) != (1, 1, 1):
         digest.update(repr(kpoint_mesh(atoms)).encode())
-    return digest.hexdigest()[:16]
+    # the letter keeps readers of extxyz from taking digits like 123e45 for a number
+    return "k" + digest.hexdigest()[:15]
 
 
 def charge_and_multiplicity(atoms: Atoms) -> tuple[int, int | None]:

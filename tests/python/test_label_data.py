@@ -1,0 +1,117 @@
+"""The shipped CdSe frames: converged, neutral, of one level of theory, split by origin."""
+# SPDX-License-Identifier: MIT
+
+from __future__ import annotations
+
+import runpy
+from collections import defaultdict
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase.eos import EquationOfState
+from ase.units import GPa
+from qdml.label.frames import MIN_VACUUM, frame_key, image_distance
+from qdml.sample.dots import formal_charge
+
+DATA = Path(__file__).resolve().parents[2] / "potentials" / "cdse" / "data"
+LEVEL = "PBE/DZVP-MOLOPT-SR-GTH/GTH-PBE, CP2K 2023.1, 300 Ry, REL 40, XC_DERIV SPLINE2"
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return ase.io.read(DATA / "cdse-pbe.extxyz.xz", ":")
+
+
+def test_every_frame_is_labelled_and_converged(frames):
+    assert len(frames) >= 150
+    for frame in frames:
+        info = frame.info
+        assert info["converged"]
+        assert info["level_of_theory"] == LEVEL
+        assert np.isfinite(frame.get_potential_energy())
+        assert frame.get_potential_energy() < 0
+        assert frame.get_forces().shape == (len(frame), 3)
+        assert np.isfinite(frame.get_forces()).all()
+        assert frame.pbc.all()
+        assert info["periodic_calculation"]
+        assert info["label_seconds"] > 0
+        assert info["scf_steps"] > 0
+        assert ("stress" in frame.calc.results) == (info["vacuum_axes"] == "-")
+    assert len({frame.info["frame_key"] for frame in frames}) == len(frames)
+
+
+def test_net_force_is_grid_noise_only(frames):
+    for frame in frames:
+        net = np.abs(frame.get_forces().sum(axis=0)).max()
+        n_oxygen = int((frame.numbers == 8).sum())
+        # about 0.1 eV/A per component and O atom at 300 Ry, adding up at random; else 0.01 per atom
+        limit = 0.25 * np.sqrt(n_oxygen) + 0.02 * np.sqrt(len(frame)) + 0.02
+        assert net < limit, (frame.info["origin"], net)
+
+
+def test_images_are_apart(frames):
+    for frame in frames:
+        axes = ["xyz".index(axis) for axis in frame.info["vacuum_axes"].strip("-")]
+        distance = image_distance(frame.positions, frame.cell.array, axes)
+        assert distance >= MIN_VACUUM - 1e-6
+
+
+def test_test_origins_are_whole_and_hold_out_one_dot_and_one_temperature(frames):
+    splits = defaultdict(set)
+    for frame in frames:
+        splits[frame.info["origin"]].add(frame.info["split"])
+    test = {origin for origin, found in splits.items() if "test" in found}
+    assert all(splits[origin] == {"test"} for origin in test)
+    assert {split for found in splits.values() for split in found} == {"train", "valid", "test"}
+    learnt = [f for f in frames if f.info["split"] != "test"]
+    assert not any(f.info["origin"].startswith("dot-Cd10Se4Cl12") for f in learnt)
+    assert not any("zb" in f.info["origin"] and f.info.get("temperature") == 600 for f in learnt)
+    assert any(origin.startswith("dot-Cd10Se4Cl12") for origin in test)
+    assert any(origin.startswith("bulk-zb") and origin.endswith("600K") for origin in test)
+    # the same atoms at the same places in test and training would be a leak under another name
+    held_out = {f.positions.round(3).tobytes() for f in frames if f.info["split"] == "test"}
+    assert not held_out & {f.positions.round(3).tobytes() for f in learnt}
+
+
+def test_dots_and_slabs_are_neutral(frames):
+    names = {f.info["origin"].split("-")[1] for f in frames if f.info["origin"].startswith("dot-")}
+    assert names == {"Cd16Se13Cl6", "Cd16Se13", "Cd10Se4Cl12"}
+    checked = [f for f in frames if f.info["origin"].startswith(("dot-", "slab-"))]
+    assert {formal_charge(frame) for frame in checked} == {0}
+    assert {frame.info["charge"] for frame in frames} == {0}
+
+
+def test_the_equation_of_state_is_that_of_pbe(frames):
+    cells = [f for f in frames if f.info["origin"] == "bulk-zb8-eos"]
+    assert len(cells) >= 7
+    volumes = [f.get_volume() for f in cells]
+    volume, _, bulk_modulus = EquationOfState(
+        volumes, [f.get_potential_energy() for f in cells], eos="birchmurnaghan"
+    ).fit()
+    assert volume ** (1 / 3) == pytest.approx(6.20, abs=0.03)
+    assert bulk_modulus / GPa == pytest.approx(45, abs=5)
+    # the stress is the slope of the same curve: it changes sign at the same volume
+    pressure = [-f.get_stress()[:3].mean() for f in cells]
+    order = np.argsort(pressure)
+    at_zero = np.interp(0.0, np.array(pressure)[order], np.array(volumes)[order])
+    assert at_zero == pytest.approx(volume, rel=0.02)
+
+
+def test_the_bulk_frames_are_those_of_the_plan(frames):
+    plan = runpy.run_path(str(DATA / "make_frames.py"))
+    found = {frame.info["frame_key"]: frame for frame in frames}
+    for origin, planned in (plan["bulk_frames"]() | plan["small_cell_frames"]()).items():
+        shipped = [found[k] for k in map(frame_key, planned) if k in found]
+        assert shipped, origin
+        assert {f.info["origin"] for f in shipped} == {origin}
+    keys = {
+        frame_key(f)
+        for part in ("bulk_frames", "small_cell_frames", "slab_frames", "dimer_frames")
+        for planned in plan[part]().values()
+        for f in planned
+    }
+    for frame in frames:
+        if frame.info["origin"].startswith(("bulk-", "slab-", "dimer-", "atom")):
+            assert frame.info["frame_key"] in keys, frame.info["origin"]
