@@ -327,3 +327,24 @@ def test_bad_input_exits_2_with_one_message(tmp_path, monkeypatch, capsys, argum
     assert message in captured.err
     assert "Traceback" not in captured.err
     assert not list(tmp_path.glob("*.html"))
+
+
+def test_a_run_without_a_drift_is_still_reported(folder, tmp_path):
+    """Too short, or blown up: the page says so, the rest of it stands."""
+    logs = Path(__file__).parent / "data" / "lammps-logs"
+    short = make_report(Paths(log=logs / "three-stages.log"))
+    assert short.verdicts[2].state == "MISSING"
+    assert "9 thermo lines" in short.page
+    assert short.numbers["run"]["runs"][2]["steps"] == 40
+    assert short.numbers["cost"]["md"]["n_atoms"] == 32
+    blown = nve_log(tmp_path / "blown.log", 0, 1e-6)
+    blown.write_text(re.sub(r"\n100 300 \S+", "\n100 300 nan", blown.read_text()))
+    report = make_report(Paths(log=blown))
+    assert report.verdicts[2].state == "FAIL"
+    assert "not finite at step 100" in report.page
+    only_minimised = (logs / "three-stages.log").read_text()
+    only_minimised = only_minimised[: only_minimised.index("reset_timestep")]
+    (tmp_path / "min.log").write_text(only_minimised)
+    report = make_report(Paths(log=tmp_path / "min.log"))
+    assert report.verdicts[2].state == "MISSING"
+    assert "no molecular dynamics run" in report.page

@@ -10,6 +10,11 @@ import numpy as np
 from qdml.analyse.logfile import ENERGY_UNIT_EV, TIME_UNIT_PS, LammpsLog, RunSection
 from qdml.errors import DataError
 
+
+class NotFiniteError(DataError):
+    """The total energy of a run became infinite or not a number: the dynamics blew up."""
+
+
 MIN_POINTS = 10
 """Fewer thermo lines than this give no usable standard error."""
 
@@ -68,7 +73,10 @@ def fit_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float, 
 
 
 def choose_section(log: LammpsLog) -> RunSection:
-    """The longest NVE run of a log; without one, the longest run that is no minimisation."""
+    """The longest NVE run of a log; without one, the longest run that is no minimisation.
+
+    Raises DataError where the log has no run of two or more thermo lines.
+    """
     runs = [s for s in log.sections if not s.minimisation and len(s.columns["Step"]) > 1]
     if not runs:
         raise DataError(f"{log.path}: no molecular dynamics run with two or more thermo lines")
@@ -117,7 +125,9 @@ def measure_drift(log: LammpsLog, section: RunSection) -> Drift:
     energy = total * ENERGY_UNIT_EV[section.units or ""]
     if not np.isfinite(energy).all():
         step = int(columns["Step"][~np.isfinite(energy)][0])
-        raise DataError(f"{log.path}: the total energy is not finite at step {step}: it blew up")
+        raise NotFiniteError(
+            f"{log.path}: the total energy is not finite at step {step}: it blew up"
+        )
     if not section.normalised:
         energy = energy / section.n_atoms
     energy = energy - energy[0]

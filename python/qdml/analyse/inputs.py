@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qdml.analyse.curves import Curves, read_metrics
+from qdml.analyse.drift import choose_section
 from qdml.analyse.frames import Reference, read_reference
-from qdml.analyse.logfile import LammpsLog, read_log
+from qdml.analyse.logfile import LammpsLog, RunSection, read_log
 from qdml.analyse.parity import Evaluation, read_evaluation
 from qdml.analyse.trajectory import Trajectory, read_trajectory
 from qdml.errors import DataError
@@ -41,7 +42,10 @@ class Paths:
 
 @dataclass
 class Inputs:
-    """Everything that was read; None where it does not exist. missing: name -> reason."""
+    """Everything that was read; None where it does not exist. missing: name -> reason.
+
+    section: the run of the log that is reported, None where it has none of two thermo lines.
+    """
 
     paths: Paths
     curves: Curves | None = None
@@ -49,6 +53,8 @@ class Inputs:
     config: str | None = None
     model_path: Path | None = None
     log: LammpsLog | None = None
+    section: RunSection | None = None
+    blew_up: bool = False
     trajectory: Trajectory | None = None
     reference: Reference | None = None
     missing: dict[str, str] = field(default_factory=dict)
@@ -72,6 +78,10 @@ def read_inputs(paths: Paths) -> Inputs:
     _read_fit(inputs)
     if paths.log:
         inputs.log = read_log(paths.log)
+        try:
+            inputs.section = choose_section(inputs.log)
+        except DataError as error:
+            inputs.missing["run"] = str(error)
     else:
         inputs.missing["log"] = "--log was not given"
     if paths.trajectory:

@@ -54,7 +54,7 @@ def make_report(paths: Paths, title: str = "qdml report") -> Report:
     curves_html, curves = sections_fit.curves_section(inputs)
     parity_html, parity = sections_fit.parity_section(inputs)
     run_html, run, drift = sections_md.run_section(inputs)
-    distances_html, distances = sections_structure.distance_section(inputs, drift)
+    distances_html, distances = sections_structure.distance_section(inputs)
     cost_html, cost = sections_md.cost_section(inputs)
     versions_html, versions = sections_fit.versions_section(inputs)
     verdicts = [*error_verdicts(inputs, parity), drift_verdict(inputs, drift)]
@@ -121,7 +121,9 @@ def drift_verdict(inputs: Inputs, drift: Drift | None) -> Verdict:
     """Energy drift of the NVE run; UNSURE when the run is too short or not known to be NVE."""
     name, unit = "NVE energy drift", "eV/atom/ps"
     if drift is None:
-        return Verdict(name, "MISSING", None, DRIFT_LIMIT, unit, inputs.missing["log"])
+        reason = next(inputs.missing[k] for k in ("log", "run", "drift") if k in inputs.missing)
+        state = "FAIL" if inputs.blew_up else "MISSING"
+        return Verdict(name, state, None, DRIFT_LIMIT, unit, reason)
     size = f"{drift.n_atoms} atoms, {drift.length_ps:.3g} ps"
     remark, margin = size, 2 * drift.slope_error  # two standard errors: 95 %
     if abs(drift.slope) + margin < DRIFT_LIMIT:

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from qdml.analyse import figures_md, html
-from qdml.analyse.drift import Drift, choose_section, measure_drift
+from qdml.analyse.drift import Drift, NotFiniteError, measure_drift
 from qdml.analyse.inputs import DRIFT_LIMIT, Inputs
-from qdml.analyse.logfile import TIME_UNIT_PS, LammpsLog, RunSection
+from qdml.analyse.logfile import TIME_UNIT_PS, RunSection
 from qdml.analyse.sections_fit import Section, missing
 from qdml.analyse.timing import compare, dft_cost, md_cost
+from qdml.errors import DataError
 
 ENSEMBLES = {
     "NVE": "constant energy (NVE)",
@@ -20,15 +22,53 @@ ENSEMBLES = {
 
 
 def run_section(inputs: Inputs) -> tuple[str, dict[str, Any], Drift | None]:
-    """Energy drift, temperature and the runs of the log."""
-    if inputs.log is None:
-        return missing(inputs, "log", "the LAMMPS log"), {}, None
+    """Energy drift, temperature and the runs of the log.
+
+    A run whose drift cannot be had (too short, no total energy, unit style lj) is still listed;
+    the reason is kept in `inputs.missing`. Energies that are not finite are such a reason too.
+    """
     log = inputs.log
-    section = choose_section(log)
-    drift = measure_drift(log, section)
+    if log is None:
+        return missing(inputs, "log", "the LAMMPS log"), {}, None
+    rows = [_run_row(k, s) for k, s in enumerate(log.sections, start=1)]
+    head = ["run", "ensemble", "fixes", "steps", "timestep (fs)", "atoms", "loop time (s)",
+            "ranks", "threads", "ms per step"]  # fmt: skip
+    runs = html.table(head, rows, f"Runs in {log.path.name}; pair_style {log.pair_style}")
+    if not log.complete:
+        text = "The log has no 'Total wall time' line: LAMMPS did not end by itself."
+        runs += html.paragraph(text, "note")
+    numbers: dict[str, Any] = {
+        "pair_style": log.pair_style,
+        "complete": log.complete,
+        "runs": [dict(zip(head, row, strict=True)) for row in rows],
+    }
+    if inputs.section is None:
+        return missing(inputs, "run", "molecular dynamics") + runs, numbers, None
+    numbers["ensemble"] = inputs.section.ensemble
+    numbers["timestep_fs"] = timestep_fs(inputs.section)
+    numbers["temperature_mean"] = mean_temperature(inputs)
+    try:
+        drift = measure_drift(log, inputs.section)
+    except DataError as error:
+        inputs.missing["drift"] = str(error)
+        inputs.blew_up = isinstance(error, NotFiniteError)
+        return missing(inputs, "drift", "the energy drift") + runs, numbers, None
+    numbers |= {
+        "n_atoms": drift.n_atoms,
+        "length_ps": drift.length_ps,
+        "drift_ev_per_atom_per_ps": drift.slope,
+        "drift_standard_error": drift.slope_error,
+        "fluctuation_ev_per_atom": drift.fluctuation,
+        "statistical_inefficiency": drift.inefficiency,
+    }
+    return _drift_html(drift) + runs, numbers, drift
+
+
+def _drift_html(drift: Drift) -> str:
+    """The sentence with the numbers, and the figure."""
     sentence = (
         f"{drift.n_atoms} atoms, {drift.length_ps:.4g} ps, {len(drift.time_ps)} thermo lines, "
-        f"{ENSEMBLES[section.ensemble]}. Drift {_micro(drift.slope)} ± {_micro(drift.slope_error)} "
+        f"{ENSEMBLES[drift.ensemble]}. Drift {_micro(drift.slope)} ± {_micro(drift.slope_error)} "
         f"µeV/atom/ps (limit {_micro(DRIFT_LIMIT)}); fluctuation about the line "
         f"{_micro(drift.fluctuation)} µeV/atom."
     )
@@ -40,37 +80,16 @@ def run_section(inputs: Inputs) -> tuple[str, dict[str, Any], Drift | None]:
         f"error counts one independent sample in {drift.inefficiency:.1f} thermo lines. "
         "Grey: drifts within the limit."
     )
-    parts = [html.paragraph(sentence)]
-    parts.append(html.figure(figures_md.draw_drift(drift, DRIFT_LIMIT), caption))
-    rows = [_run_row(k, s, log) for k, s in enumerate(log.sections, start=1)]
-    head = ["run", "ensemble", "fixes", "steps", "timestep (fs)", "atoms", "loop time (s)",
-            "ranks", "threads", "ms per step"]  # fmt: skip
-    parts.append(html.table(head, rows, f"Runs in {log.path.name}; pair_style {log.pair_style}"))
-    if not log.complete:
-        parts.append(html.paragraph("The log has no 'Total wall time' line: LAMMPS did not end "
-                                    "by itself.", "note"))  # fmt: skip
-    numbers = {
-        "n_atoms": drift.n_atoms,
-        "length_ps": drift.length_ps,
-        "drift_ev_per_atom_per_ps": drift.slope,
-        "drift_standard_error": drift.slope_error,
-        "fluctuation_ev_per_atom": drift.fluctuation,
-        "statistical_inefficiency": drift.inefficiency,
-        "ensemble": section.ensemble,
-        "temperature_mean": mean_temperature(drift),
-        "timestep_fs": timestep_fs(section),
-        "pair_style": log.pair_style,
-        "complete": log.complete,
-        "runs": [dict(zip(head, row, strict=True)) for row in rows],
-    }
-    return "\n".join(parts), numbers, drift
+    drawing = figures_md.draw_drift(drift, DRIFT_LIMIT)
+    return html.paragraph(sentence) + html.figure(drawing, caption)
 
 
-def mean_temperature(drift: Drift | None) -> float | None:
-    """Mean temperature of the run in K."""
-    if drift is None or drift.temperature is None:
+def mean_temperature(inputs: Inputs) -> float | None:
+    """Mean temperature of the reported run in K."""
+    if inputs.section is None or "Temp" not in inputs.section.columns:
         return None
-    return float(drift.temperature.mean())
+    mean = float(inputs.section.columns["Temp"].mean())
+    return mean if math.isfinite(mean) else None
 
 
 def _micro(value: float) -> str:
@@ -85,7 +104,7 @@ def timestep_fs(section: RunSection) -> float | None:
     return section.timestep * unit * 1000
 
 
-def _run_row(k: int, s: RunSection, log: LammpsLog) -> list[Any]:
+def _run_row(k: int, s: RunSection) -> list[Any]:
     per_step = None
     if s.loop_seconds and s.n_steps:
         per_step = 1000 * s.loop_seconds / s.n_steps
@@ -100,8 +119,10 @@ def cost_section(inputs: Inputs) -> Section:
     md = None
     if inputs.log is None:
         parts.append(missing(inputs, "log", "the LAMMPS log"))
+    elif inputs.section is None:
+        parts.append(missing(inputs, "run", "molecular dynamics"))
     else:
-        md = md_cost(choose_section(inputs.log))
+        md = md_cost(inputs.section)
         if md is None:
             parts.append(html.paragraph("The run has no 'Loop time' line, so its cost is not "
                                         "known.", "missing"))  # fmt: skip

@@ -9,7 +9,6 @@ import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 
 from qdml.analyse import figures_md, html
-from qdml.analyse.drift import Drift, choose_section
 from qdml.analyse.frames import near_temperature
 from qdml.analyse.inputs import TEMPERATURE_WINDOW, Inputs
 from qdml.analyse.rdf import Distances, collect, first_shell_limit, overlap
@@ -22,7 +21,7 @@ MIN_FRAMES = 3
 """Fewer DFT frames near the run's temperature than this: all of the kind are compared."""
 
 
-def distance_section(inputs: Inputs, drift: Drift | None) -> Section:
+def distance_section(inputs: Inputs) -> Section:
     """Distances and coordination of the run beside the DFT frames."""
     parts = [missing(inputs, key, what) for key, what in
              (("trajectory", "the LAMMPS trajectory"), ("reference", "the DFT frames"))
@@ -34,7 +33,7 @@ def distance_section(inputs: Inputs, drift: Drift | None) -> Section:
         parts.append(html.paragraph("Neither a trajectory nor DFT frames of dots.", "missing"))
         return "\n".join(parts), {}
     roles = find_roles(symbols)
-    sources, notes = _collect_sources(inputs, roles, mean_temperature(drift), symbols)
+    sources, notes = _collect_sources(inputs, roles, mean_temperature(inputs), symbols)
     if inputs.trajectory:
         t = inputs.trajectory
         cut = " The last frame was cut off and is left out." if t.cut else ""
@@ -191,8 +190,8 @@ def trajectory_time(inputs: Inputs) -> np.ndarray:
     """Time of each kept frame in ps from the first, [n_frames]; frame numbers without a log."""
     assert inputs.trajectory is not None
     steps = inputs.trajectory.steps
-    if inputs.log is not None:
-        timestep = timestep_fs(choose_section(inputs.log))
+    if inputs.section is not None:
+        timestep = timestep_fs(inputs.section)
         if timestep is not None:
             return (steps - steps[0]) * timestep / 1000
     return np.arange(len(steps), dtype=float)
