@@ -43,7 +43,7 @@ def test_yaml_and_ranks():
     (section,) = read_log(LOGS / "yaml-2-ranks.log").sections
     assert list(section.columns) == ["Step", "Time", "Temp", "TotEng"]
     assert section.columns["TotEng"][-1] == -8.2940534225796
-    assert (section.n_ranks, section.n_threads) == (2, 2)
+    assert (section.n_ranks, section.n_threads, section.cpu_use) == (2, 2, 0.235)
 
 
 def test_stages_and_their_ensembles():

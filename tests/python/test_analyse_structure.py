@@ -67,6 +67,9 @@ def test_neighbours_per_atom_by_hand():
     assert found.shell("Cd", "core", "Se")["sd"] == pytest.approx(0, abs=1e-6)
     assert found.shortest["Cd-Se"] == pytest.approx(BOND)
     assert found.shortest["Se-Se"] == pytest.approx(A / np.sqrt(2))
+    smooth = found.smooth_density("Cd", "core", "Se")
+    assert np.sum(smooth[: inside + 10]) * found.bin_width == pytest.approx(4, rel=1e-3)
+    assert smooth.max() < found.density("Cd", "core", "Se").max()
     shares = found.coordination_shares("Se")
     assert shares[1] == pytest.approx(11 / 12)
     assert shares[4] == pytest.approx(1 / 12)
@@ -101,6 +104,8 @@ def test_kinds_of_frames():
     assert [frame_kind(x) for x in (crystal, slab, dot, dot[:3])] == [
         "bulk", "slab", "dot", "molecule",
     ]  # fmt: skip
+    complex_ = Atoms("Cd4SeCl6", positions=dot.positions[:11])  # one anion is no lattice
+    assert frame_kind(complex_) == "molecule"
     dot.info["vacuum_axes"] = "z"
     assert frame_kind(dot) == "slab"
 

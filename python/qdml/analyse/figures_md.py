@@ -96,7 +96,7 @@ def _draw_pair(
             continue
         drawn = True
         running = found.running(a, region, b)
-        axis.plot(found.r, found.density(a, region, b), **SOURCES[name])
+        axis.plot(found.r, found.smooth_density(a, region, b), **SOURCES[name])
         count.plot(found.r, running, color=SOURCES[name]["color"], linewidth=0.9, linestyle=":")
         top = max(top, float(running[found.r <= 6.0][-1]))
     if not drawn:

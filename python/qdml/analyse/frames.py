@@ -20,8 +20,8 @@ from qdml.errors import DataError
 VACUUM_GAP = 6.0
 """Å; an empty gap this wide along an axis is vacuum (longer than any second neighbour)."""
 
-MIN_DOT = 10
-"""Fewer atoms than this are a molecule, not a dot."""
+MIN_ANIONS = 4
+"""Fewer lattice anions than this are a molecule or a complex such as Cd4SeCl6, not a dot."""
 
 KINDS = ("bulk", "slab", "dot", "molecule")
 
@@ -71,8 +71,8 @@ def frame_kind(atoms: Atoms) -> str:
         return "bulk"
     if n_open < 3:
         return "slab"
-    symbols = set(atoms.symbols)
-    is_dot = len(atoms) >= MIN_DOT and symbols & CATIONS and symbols & ANIONS
+    n_anions = sum(symbol in ANIONS for symbol in atoms.symbols)
+    is_dot = n_anions >= MIN_ANIONS and set(atoms.symbols) & CATIONS
     return "dot" if is_dot else "molecule"
 
 

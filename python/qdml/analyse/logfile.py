@@ -29,7 +29,7 @@ THERMOSTATS = ("nvt", "npt", "nph", "langevin", "temp/", "press/", "gjf", "nose"
 LOOP = re.compile(
     r"^Loop time of ([\d.eE+-]+) on (\d+) procs for (\d+) steps with (\d+) atoms", re.MULTILINE
 )
-USE = re.compile(r"CPU use with (\d+) MPI tasks x (\d+|no) OpenMP threads")
+USE = re.compile(r"([\d.]+)% CPU use with (\d+) MPI tasks x (\d+|no) OpenMP threads")
 MULTI_HEAD = re.compile(r"-{3,} Step\s+(\d+) -+ CPU =\s*([\d.eE+-]+)")
 MULTI_PAIR = re.compile(r"(\S+)\s+=\s+([-+\d.eE]+|nan|inf|-nan|-inf)(?=\s|$)")
 
@@ -41,7 +41,8 @@ class RunSection:
     columns: thermo keyword -> values in LAMMPS units, all of the same length, as printed.
     loop_seconds, n_ranks, n_threads, n_steps and n_atoms are None where the log ends before the
     `Loop time` line (a run that was stopped). timestep in LAMMPS units. fixes: style of each fix
-    active in this run, None when the log does not echo its commands.
+    active in this run, None when the log does not echo its commands. cpu_use: share of the loop
+    time that the cores worked for LAMMPS, 1 = all the time (a thread of its own counts as one).
     """
 
     columns: dict[str, np.ndarray]
@@ -54,6 +55,7 @@ class RunSection:
     loop_seconds: float | None = None
     n_ranks: int | None = None
     n_threads: int | None = None
+    cpu_use: float | None = None
     n_steps: int | None = None
     n_atoms: int | None = None
 
@@ -264,8 +266,9 @@ def _close_section(log: LammpsLog, line: str) -> None:
         section.n_steps, section.n_atoms = int(loop[3]), int(loop[4])
         section.n_ranks, section.n_threads = int(loop[2]), 1  # refined by the line on CPU use
     elif use:
-        section.n_ranks = int(use[1])
-        section.n_threads = 1 if use[2] == "no" else int(use[2])
+        section.cpu_use = float(use[1]) / 100
+        section.n_ranks = int(use[2])
+        section.n_threads = 1 if use[3] == "no" else int(use[3])
 
 
 def _number(word: str) -> float | None:

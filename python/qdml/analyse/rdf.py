@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
+from scipy.ndimage import gaussian_filter1d
 
 from qdml.analyse.surface import (
     BOND_FACTOR,
@@ -29,6 +30,10 @@ R_MAX = 8.0
 
 BIN_WIDTH = 0.05
 """Å; a fifth of the width of a first shell at 300 K."""
+
+
+SMOOTHING = 0.06
+"""Å; half the thermal width of a first shell at 300 K, so that peaks keep their shape."""
 
 
 @dataclass
@@ -66,6 +71,11 @@ class Distances:
         centers = self.n_centers.get((central, region), 0)
         counts = self.histogram.get((central, region, neighbour), np.zeros(self.n_bins))
         return counts / max(centers, 1) / self.bin_width
+
+    def smooth_density(self, central: str, region: str, neighbour: str) -> np.ndarray:
+        """n(r) folded with a Gaussian of SMOOTHING Å, for drawing; the area is kept, [n_bins]."""
+        density = self.density(central, region, neighbour)
+        return gaussian_filter1d(density, SMOOTHING / self.bin_width, mode="constant")
 
     def running(self, central: str, region: str, neighbour: str) -> np.ndarray:
         """Neighbours within the upper edge of each bin, [n_bins]."""

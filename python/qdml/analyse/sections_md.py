@@ -14,6 +14,9 @@ from qdml.analyse.sections_fit import Section, missing
 from qdml.analyse.timing import compare, dft_cost, md_cost
 from qdml.errors import DataError
 
+BUSY = 0.9
+"""A CPU use below this share means that the cores were shared or waiting."""
+
 ENSEMBLES = {
     "NVE": "constant energy (NVE)",
     "thermostatted": "with a thermostat: its drift says nothing about the potential",
@@ -32,7 +35,7 @@ def run_section(inputs: Inputs) -> tuple[str, dict[str, Any], Drift | None]:
         return missing(inputs, "log", "the LAMMPS log"), {}, None
     rows = [_run_row(k, s) for k, s in enumerate(log.sections, start=1)]
     head = ["run", "ensemble", "fixes", "steps", "timestep (fs)", "atoms", "loop time (s)",
-            "ranks", "threads", "ms per step"]  # fmt: skip
+            "ranks", "threads", "CPU use", "ms per step"]  # fmt: skip
     runs = html.table(head, rows, f"Runs in {log.path.name}; pair_style {log.pair_style}")
     if not log.complete:
         text = "The log has no 'Total wall time' line: LAMMPS did not end by itself."
@@ -110,7 +113,8 @@ def _run_row(k: int, s: RunSection) -> list[Any]:
         per_step = 1000 * s.loop_seconds / s.n_steps
     fixes = None if s.fixes is None else ", ".join(s.fixes) or "none"
     return [str(k), s.ensemble, fixes, s.n_steps, timestep_fs(s), s.n_atoms, s.loop_seconds,
-            s.n_ranks, s.n_threads, per_step]  # fmt: skip
+            s.n_ranks, s.n_threads,
+            None if s.cpu_use is None else f"{100 * s.cpu_use:.0f} %", per_step]  # fmt: skip
 
 
 def cost_section(inputs: Inputs) -> Section:
@@ -138,13 +142,19 @@ def cost_section(inputs: Inputs) -> Section:
     ratios = compare(dft, md)
     if md:
         cores = "core" if md["cores"] == 1 else "cores"
+        use = ""
+        if md["cpu_use"] is not None and md["cpu_use"] < BUSY * md["n_threads"]:
+            use = (
+                f" LAMMPS had its cores for {100 * md['cpu_use']:.0f} % of that time: they were "
+                "shared with other work, and an undisturbed run is faster."
+            )
         parts.append(
             html.paragraph(
                 f"One MD step of {md['n_atoms']} atoms took {1000 * md['seconds_per_step']:.3g} ms "
                 f"on {md['cores']} {cores} (MPI ranks {md['n_ranks']}, threads per rank "
                 f"{md['n_threads']}): "
                 f"{1000 * md['core_seconds_per_step']:.3g} core milliseconds, "
-                f"{md['core_microseconds_per_atom_step']:.3g} core µs per atom and step."
+                f"{md['core_microseconds_per_atom_step']:.3g} core µs per atom and step.{use}"
             )
         )
     if md or dft:

@@ -11,7 +11,7 @@ from ase.data import atomic_numbers, covalent_radii
 from qdml.analyse import figures_md, html
 from qdml.analyse.frames import near_temperature
 from qdml.analyse.inputs import TEMPERATURE_WINDOW, Inputs
-from qdml.analyse.rdf import Distances, collect, first_shell_limit, overlap
+from qdml.analyse.rdf import SMOOTHING, Distances, collect, first_shell_limit, overlap
 from qdml.analyse.sections_fit import Section, missing
 from qdml.analyse.sections_md import mean_temperature, timestep_fs
 from qdml.analyse.surface import REGIONS, Roles, find_roles
@@ -51,7 +51,8 @@ def distance_section(inputs: Inputs) -> Section:
     pairs = _pairs_to_draw(roles, symbols)
     caption = (
         "Neighbours per Å of one central atom, n(r) = ⟨dN/dr⟩ (solid), and their running number "
-        "(dotted, right scale). No volume enters, so a dot, a slab and a crystal compare directly."
+        "(dotted, right scale). No volume enters, so a dot, a slab and a crystal compare directly. "
+        f"Lines are smoothed by a Gaussian of {SMOOTHING} Å; the tables are not."
     )
     parts.append(html.figure(figures_md.draw_distances(sources, pairs, columns), caption))
     numbers: dict[str, Any] = {"notes": notes, "definition": roles.definition if roles else None}

@@ -57,6 +57,7 @@ def md_cost(section: RunSection) -> dict[str, Any] | None:
         "n_ranks": section.n_ranks,
         "n_threads": section.n_threads,
         "cores": cores,
+        "cpu_use": section.cpu_use,
         "seconds_per_step": step,
         "core_seconds_per_step": step * cores,
         "core_microseconds_per_atom_step": 1e6 * step * cores / section.n_atoms,
