@@ -73,9 +73,9 @@ class Distances:
         return counts / max(centers, 1) / self.bin_width
 
     def smooth_density(self, central: str, region: str, neighbour: str) -> np.ndarray:
-        """n(r) folded with a Gaussian of SMOOTHING Å, for drawing; the area is kept, [n_bins]."""
+        """n(r) folded with a Gaussian of SMOOTHING Å, for drawing; areas of peaks are kept, [n_bins]."""
         density = self.density(central, region, neighbour)
-        return gaussian_filter1d(density, SMOOTHING / self.bin_width, mode="constant")
+        return gaussian_filter1d(density, SMOOTHING / self.bin_width, mode="nearest")
 
     def running(self, central: str, region: str, neighbour: str) -> np.ndarray:
         """Neighbours within the upper edge of each bin, [n_bins]."""
