@@ -73,7 +73,7 @@ class Distances:
         return counts / max(centers, 1) / self.bin_width
 
     def smooth_density(self, central: str, region: str, neighbour: str) -> np.ndarray:
-        """n(r) folded with a Gaussian of SMOOTHING Å, for drawing; areas of peaks are kept, [n_bins]."""
+        """n(r) folded with a Gaussian of SMOOTHING Å, for drawing; keeps areas, [n_bins]."""
         density = self.density(central, region, neighbour)
         return gaussian_filter1d(density, SMOOTHING / self.bin_width, mode="nearest")
 
