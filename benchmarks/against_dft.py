@@ -21,7 +21,6 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # one core, as the labels were made; before the engine loads
 
 import ase.io
-
 import qdml
 
 DATA = Path(__file__).resolve().parents[1] / "potentials/cdse/data/cdse-pbe.extxyz.xz"
@@ -36,7 +35,7 @@ def cpu_name() -> str:
 
 
 def seconds_per_evaluation(calculator, atoms, at_least: float = 0.3) -> float:
-    """Median wall seconds of energy, forces and stress, after one warm-up, over >= 10 repetitions."""
+    """Median wall seconds of energy, forces and stress over >= 10 repetitions after a warm-up."""
     times = []
     start = time.perf_counter()
     while len(times) < 11 or time.perf_counter() - start < at_least:

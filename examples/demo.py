@@ -20,7 +20,7 @@ DATA = HERE.parent / "potentials" / "cdse" / "data" / "cdse-pbe.extxyz.xz"
 
 
 def run(title: str, command: list[str], made: Path, log: Path | None = None) -> None:
-    """Run one step unless its product `made` exists; stop the demo with its exit code if it fails."""
+    """Run one step unless its product `made` exists; stop the demo if it fails."""
     print(f"\n== {title}\n   $ {shlex.join(command)}", flush=True)
     if made.exists():
         print(f"   {made} is there already; delete it to repeat this step")
@@ -81,8 +81,10 @@ def main() -> None:
     }
     run(
         f"20 ps of NVE in LAMMPS on 2 ranks (log: {lammps_log})",
-        [qdml, "lmp", "-n", "2", "--", "-in", str(HERE / "in.nve"), "-log", str(lammps_log)]
-        + [word for name, value in variables.items() for word in ("-var", name, str(value))],
+        [
+            *[qdml, "lmp", "-n", "2", "--", "-in", str(HERE / "in.nve"), "-log", str(lammps_log)],
+            *[word for name, value in variables.items() for word in ("-var", name, str(value))],
+        ],
         finished,
         log=output / "nve.screen",
     )
@@ -94,7 +96,9 @@ def main() -> None:
         report,
     )
     minutes = (time.monotonic() - start) / 60
-    print(f"\nmake demo: fitted {fit / 'model.qdml'}, ran {options.steps} steps in LAMMPS and wrote")
+    print(
+        f"\nmake demo: fitted {fit / 'model.qdml'}, ran {options.steps} steps in LAMMPS and wrote"
+    )
     print(f"{report.resolve().as_uri()} in {minutes:.1f} minutes")
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""One table of structures through JAX and the engine (tests/lammps runs the same table through LAMMPS).
+"""One table of structures through JAX and the engine; tests/lammps runs it through LAMMPS.
 
-The reference is JAX in float64 evaluating the tensors of the file, so equations, file and engine are
-compared, not the engine with itself.
+The reference is JAX in float64 evaluating the tensors of the file, so equations, file and engine
+are compared, not the engine with itself.
 """
 
 from __future__ import annotations
@@ -65,5 +65,7 @@ def test_engine_equals_jax(name, potential, reference):
     np.testing.assert_allclose(atoms.get_stress(), result.stress, atol=STRESS_DOUBLE, rtol=0)
 
     atoms.calc = Calculator(potential, precision="mixed")
-    scale = max(1.0, np.abs(result.forces).max())  # random potentials have larger forces than real ones
+    scale = max(
+        1.0, np.abs(result.forces).max()
+    )  # random potentials have larger forces than real ones
     np.testing.assert_allclose(atoms.get_forces(), result.forces, atol=FORCE_MIXED * scale, rtol=0)

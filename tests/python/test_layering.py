@@ -27,7 +27,9 @@ def sources(folder: str, *suffixes: str) -> list[Path]:
     return sorted(p for p in (ROOT / folder).rglob("*") if p.suffix in suffixes)
 
 
-@pytest.mark.parametrize("path", sources("python/qdml", ".py"), ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", sources("python/qdml", ".py"), ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_qdml_works_without_jax_and_the_training_package(path):
     heads = {name.split(".")[0] for name in imported_modules(path)}
     assert not heads & {"jax", "flax", "optax", "qdml_train"}

@@ -12,8 +12,8 @@ from rich.markup import escape
 
 from qdml.errors import QdmlError
 
-# command -> (module, one line for `qdml --help`). Only the module of the command in use is imported,
-# so that `qdml lmp` starts without matplotlib and `qdml info` without LAMMPS.
+# command -> (module, one line for `qdml --help`). Only the module of the command in use is
+# imported, so that `qdml lmp` starts without matplotlib and `qdml info` without LAMMPS.
 COMMANDS = {
     "build": ("qdml.cli.build", "Build a charge-balanced quantum dot with its ligand shell."),
     "sample": ("qdml.cli.sample", "Make diverse frames for labelling: cells, slabs, dots, MD."),
@@ -38,7 +38,9 @@ def make_app(arguments: list[str]) -> typer.Typer:
     )
 
     @app.callback(invoke_without_command=True)
-    def options(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    def options(
+        version: bool = typer.Option(False, "--version", help="Print the version."),
+    ) -> None:
         if version:
             from qdml import __version__
 
