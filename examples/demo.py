@@ -91,8 +91,10 @@ def main() -> None:
     report = output / "report.html"
     run(
         "report",
-        [qdml, "analyse", "--fit", str(fit), "--trajectory", str(trajectory)]
-        + ["--log", str(lammps_log), "--reference", str(DATA), "-o", str(report)],
+        [
+            *[qdml, "analyse", "--fit", str(fit), "--trajectory", str(trajectory)],
+            *["--log", str(lammps_log), "--reference", str(DATA), "-o", str(report)],
+        ],
         report,
     )
     minutes = (time.monotonic() - start) / 60
