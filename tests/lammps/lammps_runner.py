@@ -13,7 +13,7 @@ from ase.data import atomic_masses, atomic_numbers
 from qdml.lammps import lammps_command, lammps_environment
 
 BAR = 1.6021765e6  # bar per eV/Å³: LAMMPS' nktv2p in metal units
-TIMEOUT = 120  # s, against a hang; a run takes a few
+TIMEOUT = 240  # s, against a hang; a run takes a few
 SYMBOLS = ("Cd", "Se", "Cl")
 
 
