@@ -56,7 +56,9 @@ class DataSection(Section):
         "fit", description="reference energies, eV: isolated atoms, least squares, or numbers"
     )
     max_force: float = Field(20.0, gt=0, description="training frames beyond are left out, eV/Å")
-    origin_weights: dict[str, float] = Field({}, description="weight of all labels of an origin")
+    origin_weights: dict[str, float] = Field(
+        {}, description="weight of all labels of origins, by pattern such as dimer-*"
+    )
     use_energy: bool = Field(True, description="false: fit forces only")
     use_stress: bool = Field(True, description="false: ignore stress labels")
 
@@ -87,7 +89,6 @@ class TrainSection(Section):
     epochs: int | None = Field(None, ge=1, description="the schedule ends after so many epochs")
     batch_atoms: int = Field(160, ge=1, description="atom rows of a batch")
     batch_frames: int = Field(8, ge=1, description="most frames of a batch")
-    optimizer: Literal["adam", "muon"] = Field("adam", description="adam or muon")
     learning_rate: float = Field(0.01, gt=0, description="after the warm-up")
     warmup: float = Field(0.02, ge=0, lt=1, description="fraction of the schedule")
     final_learning_rate: float = Field(0.01, ge=0, le=1, description="relative, end of the cosine")

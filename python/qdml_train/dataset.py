@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +48,9 @@ class Dataset:
 def load_dataset(config: Config) -> Dataset:
     """Read, divide and reduce the data of a configuration. Raises DataError, ConfigError."""
     train, valid, test, messages = split_frames(config.data)
+    same = valid is train
     train, dropped = drop_large_forces(train, config.data.max_force)
+    valid = train if same else drop_large_forces(valid, config.data.max_force)[0]
     if dropped:
         messages.append(
             f"left out {len(dropped)} training frames with forces beyond "
@@ -210,8 +213,8 @@ def drop_large_forces(frames: list[Frame], limit: float) -> tuple[list[Frame], l
     for frame in frames:
         large = frame.forces is not None and np.linalg.norm(frame.forces, axis=1).max() > limit
         (dropped if large else kept).append(frame)
-    if not kept:
-        raise DataError(f"all training frames have forces beyond {limit:g} eV/Å; check the units")
+    if not kept and frames:
+        raise DataError(f"all frames of a part have forces beyond {limit:g} eV/Å; check the units")
     return kept, dropped
 
 
@@ -261,7 +264,7 @@ def make_sample(
         energy = None if energy is None else energy - e_zbl
         forces = None if forces is None else forces - f_zbl
         virial = None if virial is None else virial - w_zbl
-    weight = config.data.origin_weights.get(frame.origin, 1.0)
+    weight = origin_weight(config.data.origin_weights, frame.origin)
     return Sample(
         species=species.astype(np.int32),
         neighbors=edges,
@@ -272,6 +275,11 @@ def make_sample(
         force_weight=weight,
         virial_weight=weight,
     )
+
+
+def origin_weight(weights: dict[str, float], origin: str) -> float:
+    """Weight of the first pattern (shell style, `dimer-*`) that the origin matches, else 1."""
+    return next((w for pattern, w in weights.items() if fnmatchcase(origin, pattern)), 1.0)
 
 
 def repulsion(

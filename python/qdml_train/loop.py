@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from qdml.errors import ConfigError, DivergedError
@@ -27,7 +26,7 @@ from qdml_train.model.parameters import initial_parameters
 from qdml_train.monitor import Monitor, append_metrics, truncate_metrics
 from qdml_train.optimizer import learning_rate
 from qdml_train.packing import Bucket, Shape, assemble, epoch_batches, make_buckets
-from qdml_train.step import Steps, TrainState
+from qdml_train.step import Parameters, Steps, TrainState
 
 # Keys that may differ when a fit is resumed: they do not change what a step does.
 FREE_KEYS = ("output", "description", "train.time_budget", "train.epochs", "train.checkpoint_every",
@@ -76,7 +75,7 @@ class Fit:
             self.architecture, model.bessel, tuple(model.radial_hidden), config.train.seed
         )
         self.state: TrainState = self.steps.initial_state(start)
-        self.best = jax.tree.map(jnp.array, self.state.average)
+        self.best = jnp.array(self.state.average)
         self.progress = Progress()
         self.resumed = False
         train = config.train
@@ -89,7 +88,12 @@ class Fit:
 
     @property
     def n_parameters(self) -> int:
-        return sum(int(np.prod(p.shape)) for p in self.state.parameters.values())
+        return self.state.parameters.size
+
+    @property
+    def best_parameters(self) -> Parameters:
+        """Averaged weights of the best validation, by name."""
+        return self.steps.unravel(self.best)
 
     def shapes(self) -> list[Shape]:
         """All compiled batch shapes, training and validation."""
@@ -302,7 +306,7 @@ class Fit:
             valid = self.validate()
             if valid["loss"] is not None and valid["loss"] < now.best_loss:
                 now.best_loss, now.best_epoch, now.stale = valid["loss"], now.epoch, 0
-                self.best = jax.tree.map(jnp.array, self.state.average)
+                self.best = jnp.array(self.state.average)
             else:
                 now.stale += 1
         append_metrics(

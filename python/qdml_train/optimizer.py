@@ -11,22 +11,10 @@ from qdml_train.config import TrainSection
 
 
 def make_optimizer(section: TrainSection) -> optax.GradientTransformation:
-    """Clip, Adam or Muon direction, decoupled weight decay; to be multiplied by -learning rate.
-
-    Muon orthogonalises the updates of matrices; vectors and stacks of matrices get Adam.
-    """
-    if section.optimizer == "muon":
-        direction = optax.chain(
-            optax.contrib.muon(
-                learning_rate=1.0, adam_b2=0.999, consistent_rms=0.2, weight_decay=0.0
-            ),
-            optax.scale(-1.0),  # muon(learning_rate=1) already carries the minus sign
-        )
-    else:
-        direction = optax.scale_by_adam(b1=0.9, b2=0.99)
+    """Clip, Adam direction, decoupled weight decay; to be multiplied by -learning rate."""
     return optax.chain(
         optax.clip_by_global_norm(section.clip),
-        direction,
+        optax.scale_by_adam(b1=0.9, b2=0.99),
         optax.add_decayed_weights(section.weight_decay),
     )
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 from qdml_train.config import TrainSection
 from qdml_train.model.architecture import Architecture
@@ -27,10 +28,11 @@ Parameters = Mapping[str, jax.Array]
 
 
 class TrainState(NamedTuple):
-    """Everything a step changes."""
+    """Everything a step changes. All parameters are one vector: updating some forty arrays one by
+    one costs more (compilation and dispatch) than the arithmetic."""
 
-    parameters: Parameters
-    average: Parameters  # exponential moving average, what is validated and exported
+    parameters: jax.Array  # [P]
+    average: jax.Array  # [P] exponential moving average, what is validated and exported
     optimizer: Any
     step: jax.Array  # int32
 
@@ -59,6 +61,7 @@ class Steps:
     n_traces: int = 0
     train: Callable[..., Any] = field(init=False)
     evaluate: Callable[..., Any] = field(init=False)
+    unravel: Callable[[jax.Array], Parameters] = field(init=False)
 
     def __post_init__(self) -> None:
         self.optimizer = make_optimizer(self.section)
@@ -66,9 +69,9 @@ class Steps:
         self.evaluate = jax.jit(self._evaluate)
 
     def initial_state(self, parameters: Parameters) -> TrainState:
-        """State before the first step."""
-        average = jax.tree.map(jnp.array, parameters)
-        return TrainState(parameters, average, self.optimizer.init(parameters), jnp.int32(0))
+        """State before the first step; fixes the order of the arrays in the vector."""
+        vector, self.unravel = ravel_pytree(dict(parameters))
+        return TrainState(vector, jnp.array(vector), self.optimizer.init(vector), jnp.int32(0))
 
     def predict(self, parameters: Parameters, graphs: Graphs, n_graphs: int) -> Prediction:
         """Network part of the model (E0 and ZBL are off the labels)."""
@@ -81,21 +84,21 @@ class Steps:
     ) -> tuple[TrainState, Sums, jax.Array]:
         """One update; returns the new state, the sums of the batch and the gradient's norm."""
         self.n_traces += 1  # runs while tracing only
-        gradient, sums = jax.grad(self._loss, has_aux=True)(state.parameters, graphs, labels)
-        norm = optax.global_norm(gradient)
+        tree = self.unravel(state.parameters)
+        gradient_tree, sums = jax.grad(self._loss, has_aux=True)(tree, graphs, labels)
+        gradient, _ = ravel_pytree(gradient_tree)
+        norm = jnp.linalg.norm(gradient)
         updates, optimizer = self.optimizer.update(gradient, state.optimizer, state.parameters)
-        parameters = jax.tree.map(lambda p, u: p - rate * u, state.parameters, updates)
+        parameters = state.parameters - rate * updates
         # early on the average follows quickly, so that it does not remember the random start
         step = state.step + 1
         decay = jnp.minimum(self.section.ema, (1.0 + step) / (10.0 + step))
-        average = jax.tree.map(
-            lambda a, p: decay * a + (1.0 - decay) * p, state.average, parameters
-        )
+        average = decay * state.average + (1.0 - decay) * parameters
         return TrainState(parameters, average, optimizer, step), sums, norm
 
-    def _evaluate(self, parameters: Parameters, graphs: Graphs, labels: Labels) -> Sums:
+    def _evaluate(self, vector: jax.Array, graphs: Graphs, labels: Labels) -> Sums:
         self.n_traces += 1
-        return self._loss(parameters, graphs, labels)[1]
+        return self._loss(self.unravel(vector), graphs, labels)[1]
 
     def _loss(
         self, parameters: Parameters, graphs: Graphs, labels: Labels

@@ -28,13 +28,14 @@ def run_fit(
     config = load_config(path, overrides)
     dataset = load_dataset(config)
     for message in dataset.messages:
-        console.print(f"data: {message}", highlight=False, markup=False)
+        console.print(f"data: {message}", highlight=False, markup=False, soft_wrap=True)
     e0 = ", ".join(f"{s} {v:.3f}" for s, v in zip(dataset.species, dataset.e0.values, strict=True))
     console.print(
         f"data: E0 by {dataset.e0.method}: {e0} eV; force rms {dataset.scale:.3f} eV/Å; "
         f"{dataset.avg_neighbors:.1f} neighbours within {config.model.cutoff:g} Å",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
     if not resume:
         remove_previous(config.output)
@@ -48,12 +49,14 @@ def run_fit(
         f"model: {fit.n_parameters} parameters; batches (atoms, neighbours, frames) "
         + " ".join(str(tuple(s)) for s in fit.shapes()),
         highlight=False,
+        soft_wrap=True,
     )
     reason = fit.run()
     console.print(
         f"training ended by {reason} after {fit.progress.epoch} epochs, {fit.progress.step} steps, "
         f"{duration(fit.progress.elapsed)}; best epoch {fit.progress.best_epoch}",
         highlight=False,
+        soft_wrap=True,
     )
     model = config.output / "model.qdml"
     write_potential(fit, model, unproven, console)
@@ -81,7 +84,7 @@ def remove_previous(folder: Path) -> None:
 def write_potential(fit: Fit, path: Path, unproven: bool, console: Console) -> None:
     """Export the best averaged weights with the proof over the validation frames."""
     dataset, config = fit.dataset, fit.config
-    tensors = file_tensors(fit.best, fit.architecture, dataset)
+    tensors = file_tensors(fit.best_parameters, fit.architecture, dataset)
     training: dict[str, Any] = {
         "seed": config.train.seed,
         "epochs": fit.progress.epoch,
@@ -100,7 +103,7 @@ def write_potential(fit: Fit, path: Path, unproven: bool, console: Console) -> N
     except EngineError:
         console.print("[bold red]export: NOT PROVEN, nothing written[/]")
         raise
-    console.print(f"export: {path}", highlight=False)
+    console.print(f"export: {path}", highlight=False, soft_wrap=True)
     console.print(f"export: {proof_line(proof)}", highlight=False, soft_wrap=True)
 
 
