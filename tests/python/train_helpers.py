@@ -89,7 +89,7 @@ def labelled(atoms: Atoms, **info: object) -> Atoms:
     return atoms
 
 
-def lj_frames(n: int, seed: int = 0, rattle: float = 0.12) -> list[Atoms]:
+def lj_frames(n: int, seed: int = 0, rattle: float = 0.07) -> list[Atoms]:
     """Rattled rock-salt cells and clusters of Ar and Ne with labels, in two origins."""
     rng = np.random.default_rng(seed)
     frames = []
