@@ -25,7 +25,7 @@ from qdml_train.model.architecture import Architecture
 from qdml_train.model.parameters import initial_parameters
 from qdml_train.monitor import Monitor, append_metrics, truncate_metrics
 from qdml_train.optimizer import learning_rate
-from qdml_train.packing import Bucket, Shape, assemble, epoch_batches, make_buckets
+from qdml_train.packing import Shape, assemble, epoch_batches, shared_buckets
 from qdml_train.step import Parameters, Steps, TrainState
 
 # Keys that may differ when a fit is resumed: they do not change what a step does.
@@ -81,8 +81,9 @@ class Fit:
         train = config.train
         self.train_samples = dataset.samples["train"]
         self.valid_samples = dataset.samples["valid"]
-        self.buckets = make_buckets(self.train_samples, train.batch_atoms, train.batch_frames)
-        self.valid_buckets = self._validation_buckets()
+        self.buckets, self.valid_buckets = shared_buckets(
+            self.train_samples, self.valid_samples, train.batch_atoms, train.batch_frames
+        )
         self._valid_batches: list[tuple[Any, Any]] | None = None
         self._stop: int | None = None
 
@@ -98,30 +99,6 @@ class Fit:
     def shapes(self) -> list[Shape]:
         """All compiled batch shapes, training and validation."""
         return sorted({b.shape for b in (*self.buckets, *self.valid_buckets)})
-
-    def _validation_buckets(self) -> list[Bucket]:
-        """Validation frames in shapes of the training batches where they fit, else their own."""
-        rest, buckets = list(range(len(self.valid_samples))), []
-        for bucket in sorted(self.buckets, key=lambda b: b.shape.slots):
-            fits = [
-                i
-                for i in rest
-                if self.valid_samples[i].n_atoms <= bucket.shape.atoms
-                and self.valid_samples[i].neighbors.n_slots <= bucket.shape.slots
-            ]
-            rest = [i for i in rest if i not in fits]
-            if fits:
-                buckets.append(Bucket(bucket.shape, fits))
-        if rest:
-            own = make_buckets([self.valid_samples[i] for i in rest], 1, 4)
-            # a single shape: these are few
-            shape = Shape(
-                max(b.shape.atoms for b in own),
-                max(b.shape.slots for b in own),
-                4,
-            )
-            buckets.append(Bucket(shape, rest))
-        return buckets
 
     # -- resume ---------------------------------------------------------------------------------
 

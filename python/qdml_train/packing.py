@@ -78,8 +78,8 @@ def make_buckets(samples: list[Sample], batch_atoms: int, batch_graphs: int) -> 
     for borders in _border_sets(len(levels), MAX_SHAPES):
         chosen = levels[list(borders)]
         cost = float(sum(load[i] * chosen[chosen >= w].min() for i, w in enumerate(levels)))
-        # a further shape costs a compilation: it must save a twentieth of the work
-        cost *= 1.0 + 0.05 * (len(borders) - 1)
+        # a further shape costs two compilations: it must save a tenth of the work
+        cost *= 1.0 + 0.1 * (len(borders) - 1)
         if cost < best[0]:
             best = (cost, tuple(int(w) for w in chosen))
     buckets = []
@@ -92,6 +92,23 @@ def make_buckets(samples: list[Sample], batch_atoms: int, batch_graphs: int) -> 
             rows = min(rows, int(atoms[members].sum()))
             buckets.append(Bucket(Shape(-(-rows // 8) * 8, width, batch_graphs), members))
     return buckets
+
+
+def shared_buckets(
+    train: list[Sample], valid: list[Sample], batch_atoms: int, batch_graphs: int
+) -> tuple[list[Bucket], list[Bucket]]:
+    """Buckets of training and validation samples with common shapes: fewer compilations."""
+    together = make_buckets([*train, *valid], batch_atoms, batch_graphs)
+    n = len(train)
+    parts: tuple[list[Bucket], list[Bucket]] = ([], [])
+    for bucket in together:
+        for part, members in (
+            (parts[0], [i for i in bucket.members if i < n]),
+            (parts[1], [i - n for i in bucket.members if i >= n]),
+        ):
+            if members:
+                part.append(Bucket(bucket.shape, members))
+    return parts
 
 
 def _border_sets(n_levels: int, n_max: int) -> list[tuple[int, ...]]:

@@ -13,7 +13,13 @@ from qdml_train.config import dump_config, load_config, parse_config
 from qdml_train.dataset import block_split, load_dataset, repulsion, split_frames
 from qdml_train.frames import frame_from_atoms, read_frames
 from qdml_train.neighbors import build_neighbors
-from qdml_train.packing import MAX_SHAPES, Sample, epoch_batches, make_buckets
+from qdml_train.packing import (
+    MAX_SHAPES,
+    Sample,
+    epoch_batches,
+    make_buckets,
+    shared_buckets,
+)
 from qdml_train.statistics import reference_energies, species_of
 from train_helpers import cluster, frame, labelled, lj_frames, write_frames
 
@@ -232,10 +238,11 @@ def test_repulsion_of_the_labels_is_that_of_the_model():
     from train_helpers import predict_one, small_potential
 
     atoms = cluster(spacing=1.1)
-    numbers, table = np.array([1, 6, 8]), small_potential().tensors["zbl.r_max"]
+    with_zbl, without = (small_potential(0, 1, zbl) for zbl in (True, False))
+    numbers, table = np.array([1, 6, 8]), with_zbl.tensors["zbl.r_max"]
     species = np.searchsorted(numbers, atoms.numbers)
     energy, forces, _ = repulsion(species, numbers, build_neighbors(frame(atoms), 4.0), table)
-    a, b = (predict_one(small_potential(zbl=z), atoms) for z in (True, False))
+    a, b = predict_one(with_zbl, atoms), predict_one(without, atoms)
     assert energy > 1.0
     assert energy == pytest.approx(a.energy - b.energy, rel=1e-9)
     np.testing.assert_allclose(forces, a.forces - b.forces, atol=1e-9)
@@ -259,6 +266,10 @@ def test_packing_keeps_every_frame_and_few_shapes():
         assert sum(samples[i].n_atoms for i in members) <= shape.atoms
         assert max(samples[i].neighbors.n_slots for i in members) <= shape.slots
         assert len(members) <= shape.graphs
+    train, valid = shared_buckets(samples[:40], samples[40:], 64, 8)
+    assert {b.shape for b in (*train, *valid)} == {b.shape for b in buckets}
+    assert sorted(i for b in train for i in b.members) == list(range(40))
+    assert sorted(i for b in valid for i in b.members) == list(range(20))
     again = epoch_batches(buckets, samples, seed=1, epoch=4)
     assert [m for _, m in again] == [m for _, m in batches]
     assert [m for _, m in epoch_batches(buckets, samples, 1, 5)] != [m for _, m in batches]
