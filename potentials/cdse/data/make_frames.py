@@ -102,11 +102,10 @@ def small_cell_frames() -> dict[str, list[Atoms]]:
 
 
 def slab_frames() -> dict[str, list[Atoms]]:
-    """(100) with Cl and with formate, one X per surface Cd, and bare (110)."""
+    """(100) with Cl and with formate, one X per surface Cd."""
     plan: dict[str, list[Atoms]] = {}
     for name, slab, counts in (
         ("100-Cl", slabs.slab_100("Cl", n_cation_layers=3), ((300, 4), (600, 4))),
-        ("110", slabs.slab_110(), ((300, 3), (600, 2))),
         ("100-formate", slabs.slab_100("HCOO", n_cation_layers=3), ((300, 3), (600, 1))),
     ):
         for temperature, n_frames in counts:
