@@ -70,13 +70,6 @@ def test_formate_slab_is_neutral_and_binds_through_oxygen():
         slabs.slab_100("Br")
 
 
-def test_bare_110_slab_is_stoichiometric():
-    slab = boxed(slabs.slab_110())
-    assert slab.get_chemical_formula() == "Cd16Se16"
-    assert coordination(slab, "Cd") == {3: 8, 4: 8}
-    assert slab.cell.lengths()[:2].min() > 8.7
-
-
 def test_supertetrahedron():
     dot = dots.supertetrahedron()
     assert dot.get_chemical_formula() == "Cd10Cl12Se4"

@@ -1,11 +1,10 @@
-"""Passivated zinc-blende slabs: (100) with chloride or formate by the counting rule, bare (110)."""
+"""Passivated zinc-blende (100) slabs: chloride or formate by the counting rule."""
 # SPDX-License-Identifier: MIT
 
 from __future__ import annotations
 
 import numpy as np
 from ase import Atoms
-from ase.build import bulk, surface
 
 from qdml.errors import StructureError
 from qdml.sample.cells import ZB_LATTICE_PBE
@@ -74,20 +73,3 @@ def bridging_ligand(
     oxygens = [middle + sign * half * along + height * up for sign in (-1.0, 1.0)]
     carbon = middle + (height + rise) * up
     return ["O", "O", "C", "H"], np.array([*oxygens, carbon, carbon + FORMATE_C_H * up])
-
-
-def slab_110(n_layers: int = 4, repeat: tuple[int, int] = (1, 2), a: float = ZB_LATTICE_PBE):
-    """Bare (110) slab: equal numbers of cations and anions per layer, neutral without ligands.
-
-    pbc is (T, T, F), z without cell vector.
-    """
-    layer_pair = surface(bulk("CdSe", "zincblende", a=a, cubic=True), (1, 1, 0), n_layers)
-    atoms = layer_pair.repeat((*repeat, 1))
-    # `surface` counts repeat units of two layers here; keep the lowest n_layers layers
-    heights = np.unique(np.round(atoms.positions[:, 2], 3))
-    atoms = atoms[atoms.positions[:, 2] < heights[n_layers - 1] + 0.1]
-    cell = atoms.cell.array.copy()
-    cell[2] = 0.0
-    atoms.set_cell(cell)
-    atoms.pbc = (True, True, False)
-    return atoms
