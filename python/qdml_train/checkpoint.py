@@ -58,7 +58,7 @@ def checkpoints(folder: Path) -> list[Path]:
 def read_extra(path: Path) -> dict[str, Any]:
     """The loop's part of a checkpoint. Raises DataError for a damaged file."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
             return json.loads(str(stored["extra"]))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a readable checkpoint ({error}); delete it") from error

@@ -82,7 +82,10 @@ def load_dataset(config: Config) -> Dataset:
             "has; nothing can be learned about them: move frames or remove them"
         )
     if use_energy:
-        e0 = reference_energies(train, species, config.data.e0)
+        weights = config.data.origin_weights
+        e0 = reference_energies(
+            train, species, config.data.e0, lambda f: origin_weight(weights, f.origin)
+        )
         if e0.method == "least squares":
             n_single = sum(f.n_atoms == 1 for f in train)
             train = [f for f in train if f.n_atoms > 1]

@@ -29,5 +29,5 @@ class Accumulator:
             "loss": float(s.loss / s.n_frames) if s.n_frames else None,
             "energy_rmse_mev_per_atom": rmse(s.energy_squares, s.n_energies),
             "force_rmse_mev_per_angstrom": rmse(s.force_squares, s.n_forces),
-            "virial_rmse_mev_per_atom": rmse(s.stress_squares, s.n_stresses),
+            "virial_rmse_mev_per_atom": rmse(s.virial_squares, s.n_virials),
         }

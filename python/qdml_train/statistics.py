@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,11 +42,15 @@ def count_species(frames: list[Frame], species: tuple[str, ...]) -> np.ndarray:
 
 
 def reference_energies(
-    frames: list[Frame], species: tuple[str, ...], method: str | dict[str, float]
+    frames: list[Frame],
+    species: tuple[str, ...],
+    method: str | dict[str, float],
+    weight: Callable[[Frame], float] = lambda frame: 1.0,
 ) -> ReferenceEnergies:
     """E0 by numbers, by isolated-atom frames, or by least squares over energies.
 
-    `auto` takes isolated atoms when there is one of every species, else least squares.
+    `auto` takes isolated atoms when there is one of every species, else least squares, in which
+    every frame counts with its `weight`.
     Raises DataError when a species has no reference.
     """
     if isinstance(method, dict):
@@ -69,22 +74,25 @@ def reference_energies(
     used = [f for f in frames if f.energy is not None and f.n_atoms > 1]
     if not used:
         return ReferenceEnergies(np.zeros(len(species)), "zero (no energies)")
-    return least_squares(used, species)
+    return least_squares(used, species, np.array([weight(f) for f in used]))
 
 
-def least_squares(frames: list[Frame], species: tuple[str, ...]) -> ReferenceEnergies:
-    """Minimum-norm fit of E / n = Σ_s x_s E0_s with x the composition; float64.
+def least_squares(
+    frames: list[Frame], species: tuple[str, ...], weights: np.ndarray
+) -> ReferenceEnergies:
+    """Weighted minimum-norm fit of E / n = Σ_s x_s E0_s with x the composition; float64.
 
     Combinations of species that the compositions do not determine are named.
     """
     counts = count_species(frames, species)
     n_atoms = counts.sum(axis=1, keepdims=True)
-    composition = counts / n_atoms
-    target = np.array([f.energy for f in frames]) / n_atoms[:, 0]
+    root = np.sqrt(weights)
+    composition = counts / n_atoms * root[:, None]
+    target = np.array([f.energy for f in frames]) / n_atoms[:, 0] * root
     u, singular, vt = np.linalg.svd(composition, full_matrices=False)
     keep = singular > RANK_TOLERANCE * singular[0]
     values = vt[keep].T @ ((u[:, keep].T @ target) / singular[keep])
-    rmse = float(np.sqrt(((composition @ values - target) ** 2).mean()))
+    rmse = float(np.sqrt(((composition @ values - target) ** 2).sum() / weights.sum()))
     rank = int(keep.sum())
     return ReferenceEnergies(
         values, "least squares", undetermined_combinations(composition, species, rank), rmse

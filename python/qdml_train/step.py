@@ -38,7 +38,11 @@ class TrainState(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Sums over a batch, added up on the host in float64. Counts exclude padding."""
+    """Sums over a batch, added up on the host in float64.
+
+    Squares and their counts (of frames, or of components) carry the weights of the labels, so that
+    the reported errors are those of the data the fit cares for; padding has weight 0.
+    """
 
     loss: jax.Array  # times the number of frames
     n_frames: jax.Array
@@ -46,8 +50,8 @@ class Sums(NamedTuple):
     n_energies: jax.Array
     force_squares: jax.Array  # (eV/Å)²
     n_forces: jax.Array  # components
-    stress_squares: jax.Array  # (eV/atom)² of the virial per atom
-    n_stresses: jax.Array  # components
+    virial_squares: jax.Array  # (eV/atom)²
+    n_virials: jax.Array
 
 
 @dataclass
@@ -136,10 +140,10 @@ def loss_and_sums(
     return loss, Sums(
         loss=loss * n_frames,
         n_frames=n_frames,
-        energy_squares=(has_energy * d_energy**2).sum(),
-        n_energies=n_energies,
-        force_squares=(has_force[:, None] * d_force**2).sum(),
-        n_forces=3.0 * n_atoms,
-        stress_squares=(has_virial[:, None, None] * d_virial**2).sum(),
-        n_stresses=9.0 * n_virials,
+        energy_squares=(labels.energy_weight * d_energy**2).sum(),
+        n_energies=labels.energy_weight.sum(),
+        force_squares=(labels.force_weight[:, None] * d_force**2).sum(),
+        n_forces=3.0 * labels.force_weight.sum(),
+        virial_squares=(labels.virial_weight[:, None, None] * d_virial**2).sum(),
+        n_virials=9.0 * labels.virial_weight.sum(),
     )

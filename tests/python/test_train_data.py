@@ -220,6 +220,12 @@ def test_least_squares_finds_e0_and_names_what_is_undetermined():
     assert found.values.sum() == pytest.approx(-1.0)
 
 
+def test_least_squares_follows_the_weights():
+    frames = [compound("Cd", -1.0), compound("Cd2", -4.0), compound("Cd3", -9.0)]
+    found = reference_energies(frames, ("Cd",), "fit", lambda f: 1.0 if f.n_atoms == 3 else 1e-9)
+    assert found.values[0] == pytest.approx(-3.0, abs=1e-6)
+
+
 def test_isolated_atoms_and_given_numbers():
     frames = [compound("Cd", -10.0), compound("Se", -20.0), compound("CdSe", -33.0)]
     np.testing.assert_array_equal(
