@@ -64,7 +64,9 @@ def read_positions(path: Path) -> tuple[list[str], np.ndarray]:
     stride = n_atoms + 2
     n_frames = len(lines) // stride
     if (n_frames, n_atoms) != (N_FRAMES, N_ATOMS):
-        raise SystemExit(f"{path}: {n_frames} frames of {n_atoms} atoms, expected {N_FRAMES} x {N_ATOMS}")
+        raise SystemExit(
+            f"{path}: {n_frames} frames of {n_atoms} atoms, expected {N_FRAMES} x {N_ATOMS}"
+        )
     symbols = [line.split()[0] for line in lines[2:stride]]
     positions = np.empty((n_frames, n_atoms, 3))
     for k in range(n_frames):
@@ -152,7 +154,8 @@ def main() -> None:
     evaluation = run_fit(options.config, overrides, True, True, Console())
     rows = evaluation["summary"]["by_element"]
     found = {s: rows[f"test/{s}"]["force_rmse_mev_per_angstrom"] / 1e3 for s in rms}
-    end = json.loads((fit / "metrics.jsonl").read_text().splitlines()[-1])
+    metrics = [json.loads(line) for line in (fit / "metrics.jsonl").read_text().splitlines()]
+    end, epoch = metrics[-1], next(m for m in reversed(metrics) if m["kind"] == "epoch")
     print(f"\n{'':12}" + "".join(f"{s:>8}" for s in rms))
     for name, row in (("this fit", found), ("test data rms", rms), *PUBLISHED.items()):
         print(f"{name:28}" + "".join(f"{row[s]:8.3f}" if s in row else f"{'-':>8}" for s in rms))
@@ -167,6 +170,8 @@ def main() -> None:
                 "data_rms": {s: round(x, 4) for s, x in rms.items()},
                 "published": PUBLISHED,
                 "training_seconds": end["elapsed_s"],
+                "epochs": epoch["epoch"],
+                "steps": epoch["step"],
                 "ended_by": end["reason"],
                 "overrides": options.set,
                 "backend": evaluation["backend"],
