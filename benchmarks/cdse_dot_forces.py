@@ -175,7 +175,7 @@ def main() -> None:
                 "ended_by": end["reason"],
                 "overrides": options.set,
                 "backend": evaluation["backend"],
-                "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.python_version()}",
+                "machine": f"{platform.machine()}, {os.cpu_count()} cores",
             },
             indent=1,
         )
