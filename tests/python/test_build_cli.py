@@ -20,7 +20,11 @@ def run_build(folder, *arguments):
     """Run the real command in its own process, so that exit code and streams are the user's."""
     command = [sys.executable, "-m", "qdml.cli.main", "build", *arguments]
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False,
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
         env=os.environ | {"COLUMNS": "200"},
     )
 

@@ -153,7 +153,8 @@ def test_lattice_levels_scale_the_bonds():
 
 def test_mixed_anions_follow_their_shares():
     assert build_dot("CdSe", 19.0, "Cl:1,Br:1", center="anion").summary.ligands == {
-        "Cl": 13, "Br": 13
+        "Cl": 13,
+        "Br": 13,
     }
     assert share_out(7, [2.0, 1.0]) == [5, 2]
 

@@ -133,6 +133,14 @@ def measure_drift(log: LammpsLog, section: RunSection) -> Drift:
     energy = energy - energy[0]
     slope, error, intercept, fluctuation, inefficiency = fit_line(time, energy)
     return Drift(
-        time, energy, columns.get("Temp"), slope, error, intercept, fluctuation, inefficiency,
-        section.n_atoms, section.ensemble,
+        time,
+        energy,
+        columns.get("Temp"),
+        slope,
+        error,
+        intercept,
+        fluctuation,
+        inefficiency,
+        section.n_atoms,
+        section.ensemble,
     )

@@ -31,8 +31,13 @@ def draw_drift(drift: Drift, limit: float) -> Figure:
     axis, t = axes[0, 0], drift.time_ps
     axis.plot(t, 1e6 * drift.energy, color="#0072B2", linewidth=0.8, label="LAMMPS")
     line = drift.intercept + drift.slope * t
-    axis.plot(t, 1e6 * line, color="#D55E00", linewidth=1.6,
-              label=f"fit: {_short(1e6 * drift.slope)} ± {_short(1e6 * drift.slope_error)} µeV/ps")
+    axis.plot(
+        t,
+        1e6 * line,
+        color="#D55E00",
+        linewidth=1.6,
+        label=f"fit: {_short(1e6 * drift.slope)} ± {_short(1e6 * drift.slope_error)} µeV/ps",
+    )
     band = line[0] + np.array([-limit, limit])[:, None] * (t - t[0])
     axis.fill_between(t, *(1e6 * band), color="#9A9A9A", alpha=0.2, linewidth=0,
                       label=f"limit ±{1e6 * limit:g} µeV/ps")  # fmt: skip
@@ -173,14 +178,26 @@ def draw_cost(dft: list[dict[str, Any]], md: dict[str, Any] | None) -> Figure:
     if dft:
         n = np.array([row["n_atoms"] for row in dft])
         seconds = np.array([row["median_core_seconds"] for row in dft])
-        spread = np.array(
-            [[row["min_core_seconds"], row["max_core_seconds"]] for row in dft]
-        ).T
-        axis.errorbar(n, seconds, yerr=np.abs(spread - seconds), fmt="o", color="#D55E00",
-                      markersize=5, elinewidth=0.8, label="DFT single point (median, range)")
+        spread = np.array([[row["min_core_seconds"], row["max_core_seconds"]] for row in dft]).T
+        axis.errorbar(
+            n,
+            seconds,
+            yerr=np.abs(spread - seconds),
+            fmt="o",
+            color="#D55E00",
+            markersize=5,
+            elinewidth=0.8,
+            label="DFT single point (median, range)",
+        )
     if md is not None:
-        axis.plot(md["n_atoms"], md["core_seconds_per_step"], "s", color=colour("Cd"),
-                  markersize=7, label="qdml, one MD step in LAMMPS")
+        axis.plot(
+            md["n_atoms"],
+            md["core_seconds_per_step"],
+            "s",
+            color=colour("Cd"),
+            markersize=7,
+            label="qdml, one MD step in LAMMPS",
+        )
     axis.set_xscale("log")
     axis.set_yscale("log")
     sizes = [row["n_atoms"] for row in [*dft, *([md] if md else [])]]

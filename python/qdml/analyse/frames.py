@@ -47,8 +47,17 @@ def read_reference(paths: list[Path]) -> Reference:
             frames = ase.io.read(path, index=":", format=_format(path))
         except OSError as error:
             raise DataError(f"{path}: cannot read the reference frames ({error})") from error
-        except (ValueError, KeyError, IndexError, EOFError, lzma.LZMAError, StopIteration,
-                SyntaxError, RuntimeError, UnknownFileTypeError) as error:
+        except (
+            ValueError,
+            KeyError,
+            IndexError,
+            EOFError,
+            lzma.LZMAError,
+            StopIteration,
+            SyntaxError,
+            RuntimeError,
+            UnknownFileTypeError,
+        ) as error:
             raise DataError(f"{path}: not a readable extxyz file ({error})") from error
         if not frames:
             raise DataError(f"{path}: holds no frames")
@@ -102,9 +111,7 @@ def near_temperature(frames: list[Atoms], target: float | None, width: float) ->
     """Frames whose temperature is within `width` K of the target."""
     if target is None:
         return []
-    return [
-        f for f in frames if (t := temperature(f)) is not None and abs(t - target) <= width
-    ]
+    return [f for f in frames if (t := temperature(f)) is not None and abs(t - target) <= width]
 
 
 def describe(reference: Reference) -> dict[str, Any]:
@@ -118,9 +125,7 @@ def describe(reference: Reference) -> dict[str, Any]:
         groups.setdefault(key, []).append(atoms)
     rows = [_row(origin, split, frames) for (origin, split), frames in sorted(groups.items())]
     elements = Counter(symbol for atoms in reference.frames for symbol in atoms.symbols)
-    levels = Counter(
-        str(f.info.get("level_of_theory", "not recorded")) for f in reference.frames
-    )
+    levels = Counter(str(f.info.get("level_of_theory", "not recorded")) for f in reference.frames)
     seconds = label_seconds(reference.frames)
     return {
         "files": [path.name for path in reference.paths],

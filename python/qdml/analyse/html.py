@@ -58,12 +58,11 @@ def table(head: list[str], rows: list[list[Any]], caption: str = "") -> str:
                 line.append(f'<td class="n">{value:,}</td>')
             else:
                 short = isinstance(value, str) and len(value) <= UNBROKEN
-                line.append(f'<td class="k">{text(value)}</td>' if short else
-                            f"<td>{text(value)}</td>")
+                line.append(
+                    f'<td class="k">{text(value)}</td>' if short else f"<td>{text(value)}</td>"
+                )
         cells.append("<tr>" + "".join(line) + "</tr>")
-    numeric = [
-        any(isinstance(row[k], int | float) for row in rows) for k in range(len(head))
-    ]
+    numeric = [any(isinstance(row[k], int | float) for row in rows) for k in range(len(head))]
     top = "".join(
         f'<th class="n">{text(name)}</th>' if is_number else f"<th>{text(name)}</th>"
         for name, is_number in zip(head, numeric, strict=True)

@@ -105,8 +105,10 @@ class Coordination:
 
 def coordination(atoms: Atoms, pairs: Pairs, roles: Roles) -> Coordination:
     """Count bonds and classify every atom; `pairs` must reach the longest bond length."""
-    numbers = {symbol: chemical_symbols.index(symbol) for symbol in
-               (*roles.cations, *roles.anions, *roles.ligands)}
+    numbers = {
+        symbol: chemical_symbols.index(symbol)
+        for symbol in (*roles.cations, *roles.anions, *roles.ligands)
+    }
     role = np.full(len(chemical_symbols), 2)
     role[[numbers[s] for s in roles.cations]] = 0
     role[[numbers[s] for s in roles.anions]] = 1

@@ -158,8 +158,11 @@ def _split_sites(core: Core, extra: int, rng: np.random.Generator) -> dict[int, 
         room = [k for k, s in enumerate(core.sites) if split.get(k, 0) + 1 < len(s.cations)]
         best = min(
             room,
-            key=lambda k: (split.get(k, 0), crowding[list(core.sites[k].cations)].sum(),
-                           tie_break[k]),
+            key=lambda k: (
+                split.get(k, 0),
+                crowding[list(core.sites[k].cations)].sum(),
+                tie_break[k],
+            ),
         )
         split[best] = split.get(best, 0) + 1
         crowding[list(core.sites[best].cations)] += 1

@@ -36,7 +36,10 @@ PRESETS = {
     "Cd68Se55Cl26": {"material": "CdSe", "diameter": 19.0, "center": "anion"},
     "Cd176Se147Cl58": {"material": "CdSe", "diameter": 27.2, "center": "anion"},
     "In31P20Cl33": {
-        "material": "InP", "diameter": 14.0, "center": "cation", "shape": "tetrahedron",
+        "material": "InP",
+        "diameter": 14.0,
+        "center": "cation",
+        "shape": "tetrahedron",
     },
 }
 

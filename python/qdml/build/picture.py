@@ -57,18 +57,24 @@ def _write_figure(result: DotResult, image: np.ndarray, half: float, path: Path)
     axes.set_axis_off()
     subscripted = "".join(f"$_{{{c}}}$" if c.isdigit() else c for c in summary.formula)
     figure.text(0.5, 0.955, subscripted, ha="center", va="center", fontsize=16)
-    subtitle = (
-        f"{summary.n_atoms} atoms, core {summary.diameter_core / 10:.2f} nm, formal charge 0"
-    )
+    subtitle = f"{summary.n_atoms} atoms, core {summary.diameter_core / 10:.2f} nm, formal charge 0"
     figure.text(0.5, 0.922, subtitle, ha="center", va="center", fontsize=10, color="0.35")
     handles = [
-        Line2D([], [], marker="o", ls="", ms=9, mfc=COLORS[s], mec="0.3", mew=0.5,
-               label=f"{s}  {n}")
+        Line2D(
+            [], [], marker="o", ls="", ms=9, mfc=COLORS[s], mec="0.3", mew=0.5, label=f"{s}  {n}"
+        )
         for s, n in summary.composition.items()
     ]
-    figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.04, 0.02),
-                  ncols=min(len(handles), 6), frameon=False, fontsize=10, handletextpad=0.2,
-                  columnspacing=1.2)
+    figure.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.04, 0.02),
+        ncols=min(len(handles), 6),
+        frameon=False,
+        fontsize=10,
+        handletextpad=0.2,
+        columnspacing=1.2,
+    )
     bar = 10.0 if half > 18 else 5.0  # Å; short enough to leave room for the legend
     x1, y = 0.97 * half, -1.06 * half
     axes.plot([x1 - bar, x1], [y, y], color="black", lw=3, solid_capstyle="butt", clip_on=False)
@@ -139,9 +145,7 @@ class _Canvas:
         z = (along_xy * axis[2] + rise) / across
         along = along_xy * across + z * axis[2]
         inside = (np.abs(offset) < BOND_RADIUS) & (along >= 0) & (along <= length)
-        normal = [
-            (p - along * a) / BOND_RADIUS for p, a in zip((x, y, z), axis, strict=True)
-        ]
+        normal = [(p - along * a) / BOND_RADIUS for p, a in zip((x, y, z), axis, strict=True)]
         self._paint(rows, columns, inside, start[2] + z, normal, color)
 
     def image(self) -> np.ndarray:

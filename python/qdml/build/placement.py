@@ -45,8 +45,10 @@ def place_ligands(core: Core, placements: list[Placement], cation: str) -> Ligan
         origin, frame = _local_frame(core, placement, length)
         local = np.asarray(ligand.positions)
         is_fixed = ligand.n_donors == 2 and len(placement.cations) > 1
-        angles = [0.0] if is_fixed or len(local) == 1 else np.arange(N_ROTATIONS) * (
-            2 * math.pi / N_ROTATIONS
+        angles = (
+            [0.0]
+            if is_fixed or len(local) == 1
+            else np.arange(N_ROTATIONS) * (2 * math.pi / N_ROTATIONS)
         )
         others = np.concatenate([core_atoms, shell.positions])
         candidates = [origin + _rotate_z(local, t) @ frame for t in angles]

@@ -35,9 +35,7 @@ def build(
         str | None,
         typer.Option(help="Own Wulff shape instead of --shape: 100=1,111=1.15,-1-1-1=1.3."),
     ] = None,
-    center: Annotated[
-        str, typer.Option(help="auto, anion, cation, bond, edge or hole.")
-    ] = "auto",
+    center: Annotated[str, typer.Option(help="auto, anion, cation, bond, edge or hole.")] = "auto",
     lattice: Annotated[
         str, typer.Option(help="Lattice constant: pbe, experiment or a number in Å.")
     ] = "pbe",
@@ -47,9 +45,9 @@ def build(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides between equivalent sites.")] = 0,
     vacuum: Annotated[float, typer.Option(help="Vacuum on every side of the box, Å.")] = 10.0,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Name of the extxyz file.")
-    ] = Path("dot.extxyz"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Name of the extxyz file.")] = Path(
+        "dot.extxyz"
+    ),
     picture: Annotated[bool, typer.Option(help="Write the PNG picture.")] = True,
 ) -> None:
     """Build a charge-balanced quantum dot with its ligand shell.
@@ -77,8 +75,15 @@ def build(
         missing = "a material" if material is None else "--diameter"
         raise ConfigError(f"qdml build needs {missing}, for example: qdml build CdSe --diameter 20")
     result = build_dot(
-        material, diameter, ligands, shape=shape, facets=facets, center=center, lattice=lattice,
-        seed=seed, vacuum=vacuum,
+        material,
+        diameter,
+        ligands,
+        shape=shape,
+        facets=facets,
+        center=center,
+        lattice=lattice,
+        seed=seed,
+        vacuum=vacuum,
     )
     written = write_all(result, output, picture=picture)
     _print_summary(result, Console())
@@ -95,11 +100,13 @@ def _print_summary(result: DotResult, console: Console) -> None:
     table.add_row("atoms", f"{summary.n_atoms}  ({_counts(summary.regions)})")
     table.add_row("formal charge", f"{summary.formal_charge:+d}" if summary.formal_charge else "0")
     table.add_row(
-        "lattice", f"{values['lattice_constant']:g} Å ({values['lattice_level']}), "
+        "lattice",
+        f"{values['lattice_constant']:g} Å ({values['lattice_level']}), "
         f"{values['shape']} centered on {values['center']}",
     )
     table.add_row(
-        "diameter", f"{summary.diameter_core:.1f} Å across the core, "
+        "diameter",
+        f"{summary.diameter_core:.1f} Å across the core, "
         f"{summary.diameter_equivalent:.1f} Å by volume",
     )
     n_cations = summary.facets["cation, one dangling bond (111)"]
