@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from qdml.errors import ConfigError, DataError
+from qdml.errors import ConfigError
 
 
 class Kind(StrEnum):
@@ -68,18 +68,12 @@ def sample(
     """
     import ase.io
 
+    from qdml.cli.label import read_frames
     from qdml.sample.kinds import SampleRequest, make_frames
     from qdml.sample.select import select_diverse
 
     console = Console(stderr=True)
-    starts = []
-    for path in start or []:
-        if not path.exists():
-            raise DataError(f"{path}: no such file")
-        try:
-            starts.extend(ase.io.read(path, index=":"))
-        except Exception as error:  # ASE's readers raise anything
-            raise DataError(f"{path}: not readable as frames ({error})") from None
+    starts = read_frames(start) if start else []
     if kind is Kind.select and keep is None:
         raise ConfigError("'qdml sample select' needs --keep, the number of frames to choose")
     request = SampleRequest(
