@@ -80,6 +80,27 @@ def test_requests_that_cannot_be_met():
         make_frames("rattle", SampleRequest(temperatures=(0.0,)))
     with pytest.raises(ConfigError, match="slabs are made of CdSe only"):
         make_frames("slab", SampleRequest(material="ZnS"))
+    with pytest.raises(ConfigError, match="no slab with facet 111 and ligand HCOO"):
+        make_frames("slab", SampleRequest(facet="111", ligand="HCOO"))
+    with pytest.raises(ConfigError, match="clusters are made of CdSe"):
+        make_frames("cluster", SampleRequest(material="ZnS"))
+    with pytest.raises(ConfigError, match="not both of them 0"):
+        make_frames("cluster", SampleRequest(n_selenide=0, n_chloride=0))
+
+
+@pytest.mark.parametrize(("facet", "formula"), [("110", "Cd16Se16"), ("111", "Cd12Cl2Se11")])
+def test_slabs_of_every_facet(facet, formula):
+    (frame,) = make_frames("slab", SampleRequest(facet=facet, n_frames=1))
+    assert frame.get_chemical_formula() == formula
+    assert facet in frame.info["origin"]
+
+
+def test_clusters_have_the_asked_for_formula():
+    pytest.importorskip("tblite")
+    request = SampleRequest(n_selenide=1, n_chloride=1, n_frames=1, temperatures=(300.0, 600.0))
+    frames = make_frames("cluster", request)
+    assert [f.get_chemical_formula() for f in frames] == ["Cd2Cl2Se"] * 2
+    assert {f.info["temperature"] for f in frames} == {300.0, 600.0}
 
 
 class Spring(Calculator):

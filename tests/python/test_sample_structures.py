@@ -13,7 +13,7 @@ from ase.units import kB
 from qdml.errors import StructureError
 from qdml.label.cp2k import count_electrons
 from qdml.label.frames import boxed, check_spin
-from qdml.sample import cells, dots, molecules, slabs
+from qdml.sample import cells, clusters, dots, molecules, polar_slabs, slabs
 from qdml.sample.thermal import bond_hessian, rattle_thermally
 
 
@@ -186,3 +186,71 @@ def test_bond_spread_in_the_crystal_grows_with_the_root_of_temperature():
         assert frames[0].info["temperature"] == temperature
     assert spread[1] / spread[0] == pytest.approx(2.0, rel=0.05)
     assert spread[0] == pytest.approx(0.063, abs=0.006)  # 0.09 A at 300 K
+
+
+def test_thermal_draws_do_not_depend_on_how_degenerate_modes_are_turned(monkeypatch):
+    cell = cells.zincblende(repeat=1)
+    frame = rattle_thermally(cell, 300.0, np.random.default_rng(5))
+    exact = np.linalg.eigh
+
+    def turned(matrix):
+        stiffness, modes = exact(matrix)
+        rng = np.random.default_rng(1)
+        for value in np.unique(stiffness.round(6)):
+            (same,) = np.nonzero(np.abs(stiffness - value) < 1e-5)
+            rotation, _ = np.linalg.qr(rng.normal(size=(len(same), len(same))))
+            modes[:, same] = modes[:, same] @ rotation
+        return stiffness, modes
+
+    monkeypatch.setattr(np.linalg, "eigh", turned)
+    again = rattle_thermally(cell, 300.0, np.random.default_rng(5))
+    np.testing.assert_array_equal(frame.positions, again.positions)
+
+
+def test_nonpolar_slab_has_one_dangling_bond_per_surface_atom():
+    slab = boxed(polar_slabs.slab_110())
+    assert dots.formal_charge(slab) == 0
+    assert coordination(slab, "Cd") == {3: 8, 4: 8}
+    assert coordination(slab, "Se") == {3: 8, 4: 8}
+    bonds = neighbor_list("d", slab, 2.9)
+    assert bonds.min() == pytest.approx(bonds.max()) == pytest.approx(np.sqrt(3) / 4 * 6.205)
+
+
+def test_polar_slab_is_neutral_by_chloride_above_and_a_vacancy_below():
+    slab = boxed(polar_slabs.slab_111())
+    assert slab.get_chemical_formula() == "Cd12Cl2Se11"
+    assert dots.formal_charge(slab) == 0
+    # three Cd around the vacancy lost a neighbour; two Cd of the upper face hold both Cl
+    assert coordination(slab, "Cd") == {3: 3, 4: 7, 5: 2}
+    assert coordination(slab, "Cl") == {3: 2}
+    assert neighbor_list("d", slab, {("Cl", "Se"): 3.0}).size == 0
+
+
+def test_random_clusters_are_neutral_and_keep_their_distances():
+    rng = np.random.default_rng(3)
+    for m, n in ((0, 3), (2, 2), (4, 4)):
+        cluster = clusters.random_cluster(m, n, rng)
+        assert dots.formal_charge(cluster) == 0
+        assert len(cluster) == 2 * m + 3 * n
+        for pair, limit in clusters.MIN_DISTANCE.items():
+            assert neighbor_list("d", cluster, {pair: limit - 1e-9}).size == 0
+
+
+@pytest.mark.parametrize(
+    ("positions", "symbols", "sound"),
+    [
+        ([[0, 0, 0], [2.6, 0, 0], [5.2, 0, 0]], "CdSeCd", True),
+        ([[0, 0, 0], [2.6, 0, 0], [9.0, 0, 0]], "CdSeCd", False),  # in two pieces
+        ([[0, 0, 0], [2.6, 0, 0], [4.9, 0, 0]], "CdSeSe", False),  # Se-Se bond
+        ([[0, 0, 0], [2.6, 0, 0], [2.6, 2.5, 0]], "CdSeCd", True),
+    ],
+)
+def test_only_whole_clusters_without_bonds_between_like_ions_are_sound(positions, symbols, sound):
+    assert clusters.is_sound(Atoms(symbols, positions)) is sound
+
+
+def test_relaxed_clusters_are_sound():
+    pytest.importorskip("tblite")
+    found = clusters.relaxed_clusters(1, 1, 2, np.random.default_rng(0))
+    assert len(found) == 2
+    assert all(clusters.is_sound(cluster) for cluster in found)

@@ -17,6 +17,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import molecule
 from qdml.sample import cells, dots, molecules, slabs
+from qdml.sample.dots import GFN1_TO_PBE
 from qdml.sample.thermal import rattle_thermally
 
 
@@ -119,9 +120,6 @@ def slab_frames() -> dict[str, list[Atoms]]:
 
 HLE17_TO_PBE = 1.021
 """PBE over HLE17 bond length of Cd-Se in dots of one size (2.677/2.623 A, 149 atoms)."""
-
-GFN1_TO_PBE = 1.035
-"""PBE over GFN1-xTB bond length of Cd-Se in small dots (2.67/2.58 A)."""
 
 
 def chloride_dot(archive: Path) -> Atoms:

@@ -1,6 +1,7 @@
-"""Pack labelled frames into cdse-pbe.extxyz.xz and renew the tables of the README beside it.
+"""Add labelled frames to cdse-pbe.extxyz.xz and renew the table of the README beside it.
 
-Usage: python pack_frames.py labelled.extxyz frames.extxyz
+Usage: python pack_frames.py labelled.extxyz ...
+Frames already there stay, whatever the plans say today: a label once paid for is kept.
 """
 # SPDX-License-Identifier: MIT
 
@@ -15,22 +16,19 @@ from pathlib import Path
 import ase.io
 import numpy as np
 from ase import Atoms
-from qdml.label.frames import frame_key
 
 HERE = Path(__file__).resolve().parent
+ARCHIVE = HERE / "cdse-pbe.extxyz.xz"
 SPLITS = ("train", "valid", "test")
 
 
-def read_labelled(labelled: str, plan: str) -> list[Atoms]:
-    """Labelled frames of the plan, in its order, with origin and split as the plan has them now."""
-    found = {frame.info["frame_key"]: frame for frame in ase.io.read(labelled, ":")}
-    frames = []
-    for planned in ase.io.read(plan, ":"):
-        frame = found.get(frame_key(planned))
-        if frame is not None:
-            frame.info.update(origin=planned.info["origin"], split=planned.info["split"])
-            frames.append(frame)
-    return sorted(frames, key=lambda frame: frame.info["origin"])
+def merged(paths: list[str]) -> list[Atoms]:
+    """The shipped frames and those of `paths`, each once, sorted by origin."""
+    frames = {}
+    for path in [ARCHIVE, *paths]:
+        for frame in ase.io.read(path, ":"):
+            frames.setdefault(frame.info["frame_key"], frame)
+    return sorted(frames.values(), key=lambda frame: frame.info["origin"])
 
 
 def table(frames: list[Atoms]) -> str:
@@ -62,20 +60,21 @@ def table(frames: list[Atoms]) -> str:
     return "\n".join(lines)
 
 
-def main(labelled: str, plan: str) -> None:
+def main(paths: list[str]) -> None:
     """Write the compressed frames and put the table between the markers of the README."""
-    frames = read_labelled(labelled, plan)
+    frames = merged(paths)
     text = io.StringIO()
     ase.io.write(text, frames, format="extxyz")
-    output = HERE / "cdse-pbe.extxyz.xz"
-    output.write_bytes(lzma.compress(text.getvalue().encode(), preset=9))
+    temporary = ARCHIVE.with_suffix(".tmp")
+    temporary.write_bytes(lzma.compress(text.getvalue().encode(), preset=9))
+    temporary.replace(ARCHIVE)
     readme = HERE / "README.md"
     before, _, rest = readme.read_text().partition("<!-- table -->\n")
     _, _, after = rest.partition("<!-- end of table -->\n")
     marked = f"<!-- table -->\n{table(frames)}\n<!-- end of table -->\n"
     readme.write_text(before + marked + after)
-    print(f"{output.name}: {len(frames)} frames, {output.stat().st_size / 1024:.0f} KiB")
+    print(f"{ARCHIVE.name}: {len(frames)} frames, {ARCHIVE.stat().st_size / 1024:.0f} KiB")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(sys.argv[1:])

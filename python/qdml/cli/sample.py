@@ -20,6 +20,7 @@ class Kind(StrEnum):
     strain = "strain"
     eos = "eos"
     slab = "slab"
+    cluster = "cluster"
     dimer = "dimer"
     molecule = "molecule"
     md = "md"
@@ -43,6 +44,9 @@ def sample(
     n_frames: Annotated[int, typer.Option("-n", min=1, help="Frames per temperature.")] = 10,
     strain: Annotated[float, typer.Option(help="Width of a random cell strain.")] = 0.0,
     ligand: Annotated[str, typer.Option(help="Cl or HCOO, for slabs.")] = "Cl",
+    facet: Annotated[str, typer.Option(help="100, 110 or 111, for slabs.")] = "100",
+    selenide: Annotated[int, typer.Option(help="cluster: m of (CdSe)m(CdCl2)n.")] = 2,
+    chloride: Annotated[int, typer.Option(help="cluster: n of (CdSe)m(CdCl2)n.")] = 2,
     model: Annotated[str, typer.Option(help="md: a .qdml file or gfn1-xtb.")] = "gfn1-xtb",
     steps: Annotated[int, typer.Option(min=1, help="md: steps of --timestep.")] = 500,
     timestep: Annotated[float, typer.Option(help="md: fs.")] = 1.0,
@@ -58,7 +62,8 @@ def sample(
     rattle    thermal displacements (harmonic bond network) of --from or of the bulk cell
     strain    the six strain modes at +-2 % of --from or of the bulk cell
     eos       volumes -8 ... +8 % of --from or of the bulk cell
-    slab      CdSe (100) slab, one --ligand per surface Cd, rattled at --temperature
+    slab      neutral CdSe slab of one --facet (100: one --ligand per surface Cd), rattled
+    cluster   random neutral (CdSe)m(CdCl2)n, relaxed with GFN1-xTB, rattled
     dimer     isolated atoms and short-range walls of the element pairs
     molecule  ligands, cadmium salts and small CdSe clusters (GFN1-xTB geometries), rattled
     md        Langevin dynamics of --from with --model, one candidate each --every steps
@@ -85,6 +90,9 @@ def sample(
         n_frames=n_frames,
         strain=strain,
         ligand=ligand,
+        facet=facet,
+        n_selenide=selenide,
+        n_chloride=chloride,
         model=model,
         steps=steps,
         timestep=timestep,

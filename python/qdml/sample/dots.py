@@ -7,6 +7,7 @@ import itertools
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import CalculationFailed
 from ase.constraints import FixAtoms
 from ase.neighborlist import neighbor_list
 
@@ -16,6 +17,9 @@ from qdml.sample.slabs import bridging_ligand
 
 OXIDATION = {"Cd": 2, "Se": -2, "Cl": -1, "H": 1, "O": -2, "C": 2}
 """Oxidation numbers; C as in formate and formic acid, so that HCOO counts -1."""
+
+GFN1_TO_PBE = 1.035
+"""PBE over GFN1-xTB bond length of Cd-Se in small dots (2.67/2.58 A)."""
 
 
 def formal_charge(atoms: Atoms) -> int:
@@ -87,7 +91,8 @@ def relax_gfn1(atoms: Atoms, fixed: list[str] | None = None, steps: int = 80) ->
     """Copy of a frame relaxed with GFN1-xTB, elements in `fixed` held; rounded to 0.001 A.
 
     Only for starting geometries. Rounding keeps the frames, and with them their keys, the same on
-    machines whose arithmetic differs in the last digits. Raises LabelError without tblite.
+    machines whose arithmetic differs in the last digits. Raises LabelError without tblite, and when
+    its SCF does not converge.
     """
     try:
         from tblite.ase import TBLite
@@ -99,7 +104,10 @@ def relax_gfn1(atoms: Atoms, fixed: list[str] | None = None, steps: int = 80) ->
     if fixed:
         frame.set_constraint(FixAtoms([a.index for a in frame if a.symbol in fixed]))
     frame.calc = TBLite(method="GFN1-xTB", verbosity=0)
-    FIRE(frame, logfile=None).run(fmax=0.05, steps=steps)
+    try:
+        FIRE(frame, logfile=None).run(fmax=0.05, steps=steps)
+    except CalculationFailed as error:
+        raise LabelError(f"GFN1-xTB on {atoms.get_chemical_formula()}: {error}") from None
     result = atoms.copy()
     result.positions = np.round(frame.positions, 3)
     return result

@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from qdml.errors import ConfigError, DataError
-from qdml.sample import cells, dots, dynamics, molecules, slabs
+from qdml.sample import cells, clusters, dots, dynamics, molecules, polar_slabs, slabs
 from qdml.sample.thermal import rattle_thermally
 
 STRAIN_SIZE = 0.02
@@ -30,6 +30,9 @@ class SampleRequest:
     n_frames: int = 10
     strain: float = 0.0
     ligand: str = "Cl"
+    facet: str = "100"
+    n_selenide: int = 2
+    n_chloride: int = 2
     model: str = "gfn1-xtb"
     steps: int = 500
     timestep: float = 1.0
@@ -118,11 +121,38 @@ def _slab(request: SampleRequest) -> Iterable[Atoms]:
     if request.material != "CdSe":
         raise ConfigError(f"slabs are made of CdSe only so far, not {request.material}")
     rng = np.random.default_rng(request.seed)
-    slab = slabs.slab_100(request.ligand, repeat=request.repeat, a=request.lattice)
+    name = f"slab-{request.facet}-{request.ligand}"
+    if request.facet == "100":
+        slab = slabs.slab_100(request.ligand, repeat=request.repeat, a=request.lattice)
+    elif request.facet == "110":
+        slab, name = polar_slabs.slab_110(a=request.lattice), "slab-110"
+    elif request.facet == "111" and request.ligand == "Cl":
+        slab = polar_slabs.slab_111(a=request.lattice)
+    else:
+        raise ConfigError(
+            f"no slab with facet {request.facet} and ligand {request.ligand}; there are 100 with "
+            "Cl or HCOO, 110 (needs none) and 111 with Cl"
+        )
     for temperature in request.temperatures:
         for _ in range(request.n_frames):
             frame = rattle_thermally(slab, temperature, rng)
-            yield _named(frame, f"slab-100-{request.ligand}-{temperature:g}K")
+            yield _named(frame, f"{name}-{temperature:g}K")
+
+
+def _cluster(request: SampleRequest) -> Iterable[Atoms]:
+    m, n = request.n_selenide, request.n_chloride
+    if request.material != "CdSe":
+        raise ConfigError(f"clusters are made of CdSe and CdCl2 so far, not {request.material}")
+    if m < 0 or n < 0 or m + n < 1:
+        raise ConfigError(
+            f"--selenide {m} and --chloride {n}: expected counts whose sum is above 0"
+        )
+    rng = np.random.default_rng(request.seed)
+    scale = dots.GFN1_TO_PBE if m else 1.0
+    for start in clusters.relaxed_clusters(m, n, request.n_frames, rng, scale):
+        for temperature in request.temperatures:
+            frame = rattle_thermally(start, temperature, rng, softest=1.0)
+            yield _named(frame, f"mol-CdSe{m}-CdCl2-{n}-{temperature:g}K")
 
 
 def _dimer(request: SampleRequest) -> Iterable[Atoms]:
@@ -173,6 +203,6 @@ def _select(request: SampleRequest) -> Iterable[Atoms]:
 
 
 KINDS: dict[str, Callable[[SampleRequest], Iterable[Atoms]]] = {
-    "rattle": _rattle, "strain": _strain, "eos": _eos, "slab": _slab, "dimer": _dimer,
-    "molecule": _molecule, "md": _md, "select": _select,
+    "rattle": _rattle, "strain": _strain, "eos": _eos, "slab": _slab,
+    "cluster": _cluster, "dimer": _dimer, "molecule": _molecule, "md": _md, "select": _select,
 }  # fmt: skip

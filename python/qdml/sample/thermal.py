@@ -65,7 +65,10 @@ def rattle_thermally(
     frame = atoms.copy()
     stiffness, modes = np.linalg.eigh(bond_hessian(atoms))
     amplitude = np.sqrt(kB * temperature / np.maximum(stiffness, softest))
-    displacement = (modes @ (amplitude * rng.standard_normal(len(stiffness)))).reshape(-1, 3)
-    frame.positions += displacement - displacement.mean(axis=0)
+    # H^-1/2 as a matrix does not depend on how LAPACK turns degenerate modes, and rounding hides
+    # the last digits: the same seed gives the same frame on every machine
+    root = (modes * amplitude) @ modes.T
+    displacement = (root @ rng.standard_normal(len(stiffness))).reshape(-1, 3)
+    frame.positions += np.round(displacement - displacement.mean(axis=0), 4)
     frame.info["temperature"] = float(temperature)
     return frame
