@@ -84,7 +84,7 @@ def test_requests_that_cannot_be_met():
         make_frames("slab", SampleRequest(facet="111", ligand="HCOO"))
     with pytest.raises(ConfigError, match="clusters are made of CdSe"):
         make_frames("cluster", SampleRequest(material="ZnS"))
-    with pytest.raises(ConfigError, match="not both of them 0"):
+    with pytest.raises(ConfigError, match="whose sum is above 0"):
         make_frames("cluster", SampleRequest(n_selenide=0, n_chloride=0))
 
 
