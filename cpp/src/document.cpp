@@ -142,6 +142,24 @@ void check_types(const std::string& path, const json& doc) {
     check("description", doc["description"].is_string());
 }
 
+/// [species][species] from "Cd-Se": Å; pairs of other species are ignored like any unknown key.
+std::vector<double> read_distances(const std::string& path, const json& found,
+                                   const std::vector<std::string>& species) {
+    const std::size_t n = species.size();
+    std::vector<double> distances(n * n, 0.0);
+    for (const auto& item : found.items()) {
+        const json& r = item.value();
+        need(path, r.is_number() && r.get<double>() > 0, "distances_seen." + item.key(), r,
+             "Å, a positive number");
+        for (std::size_t i = 0; i < n * n; ++i) {
+            if (item.key() == species[i / n] + "-" + species[i % n]) {
+                distances[i] = distances[(i % n) * n + i / n] = r.get<double>();
+            }
+        }
+    }
+    return distances;
+}
+
 std::string describe(const Architecture& a) {
     int l_max = 0;
     for (const auto& layer : a.layers) {
@@ -206,6 +224,8 @@ void read_document(const std::string& path, const json& doc, Model& model) {
     model.info.species = read_species(path, doc["species"]);
     model.architecture = read_architecture(path, architecture);
     check_types(path, doc);
+    model.info.distances_seen =
+        read_distances(path, doc["distances_seen"], model.info.species);
     model.info.cutoff = model.architecture.cutoff;
     model.info.n_layers = static_cast<int>(model.architecture.layers.size());
     model.info.message_channels = model.architecture.message_channels;

@@ -218,6 +218,13 @@ def _check_document(path: object, doc: dict[str, Any]) -> None:
     ):  # fmt: skip
         if not isinstance(doc[key], kinds):
             fault(path, "value_invalid", f"key '{key}' is {doc[key]!r}: wrong type")
+    for pair, r in doc["distances_seen"].items():
+        if not isinstance(r, (int, float)) or isinstance(r, bool) or not r > 0:
+            fault(
+                path,
+                "value_invalid",
+                f"distances_seen.{pair} is {r!r}, expected Å, a positive number",
+            )
 
 
 def _check_keys(path: object, where: str, found: dict[str, Any], known: tuple[str, ...]) -> None:

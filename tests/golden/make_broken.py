@@ -203,6 +203,8 @@ def cases() -> dict[str, tuple[str, bytes]]:
         "format-0": ("value_invalid", at("format", 0)),
         "tool-number": ("value_invalid", at("tool", 1)),
         "proof-list": ("value_invalid", at("proof", [])),
+        "distance-text": ("value_invalid", at("distances_seen", {"Cd-Se": "2.4"})),
+        "distance-negative": ("value_invalid", at("distances_seen", {"Cd-Se": -2.4})),
         "architecture-text": ("value_invalid", at("architecture", "nequip")),
         "architecture-future": ("architecture_unknown", at("architecture.kind", "mace")),
         "architecture-extra-key": ("key_unknown", at("architecture.spin", True)),

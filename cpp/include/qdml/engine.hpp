@@ -37,6 +37,8 @@ struct ModelInfo {
     std::string metadata_json;  ///< the JSON document of the file, verbatim
     std::vector<std::string> species;  ///< chemical symbols, index = model species
     double cutoff = 0.0;  ///< Å
+    /// [species][species] shortest distance in the training data, Å; 0: the file does not say.
+    std::vector<double> distances_seen;
     int n_layers = 0;
     int message_channels = 0;
     std::string isa;  ///< instruction set of the kernels in use: baseline, avx2 or avx512
