@@ -16,6 +16,17 @@ bool is_inside(const Graph& graph, int i, std::int64_t e, double cutoff_squared)
            graph.species[graph.neighbor[e]] >= 0;
 }
 
+/// Turn dE/dr̂ and dE/dr of one edge into dE/d(r_ij): only the part tangential to the sphere moves r̂.
+template <class real>
+void to_cartesian(const EdgeRecord<real>& edge, real* g) {
+    const real radial =
+        g[0] * edge.direction[0] + g[1] * edge.direction[1] + g[2] * edge.direction[2];
+    const real along = g[3] - radial * edge.inverse_r;
+    for (int k = 0; k < 3; ++k) {
+        g[k] = g[k] * edge.inverse_r + along * edge.direction[k];
+    }
+}
+
 [[noreturn]] void refuse_graph(const std::string& message) {
     throw Error("graph_invalid", message);
 }
@@ -166,12 +177,8 @@ void Edges<real>::forces(const Graph& graph, bool atom_virial, Result& result) {
         for (std::int64_t e = row_start[i]; e < row_start[i + 1]; ++e) {
             const EdgeRecord<real>& edge = record[e];
             real* g = gradient[e].value;
-            // only the part of dE/dr̂ tangential to the sphere moves r̂
-            const real radial = g[0] * edge.direction[0] + g[1] * edge.direction[1] +
-                                g[2] * edge.direction[2];
-            const real along = g[3] - radial * edge.inverse_r;
+            to_cartesian(edge, g);
             for (int k = 0; k < 3; ++k) {
-                g[k] = g[k] * edge.inverse_r + along * edge.direction[k];
                 sum[k] += g[k];
             }
             const double r = 1.0 / edge.inverse_r;
@@ -217,6 +224,34 @@ void Edges<real>::forces(const Graph& graph, bool atom_virial, Result& result) {
             for (int m = 0; m < 9; ++m) {
                 w[m] = 0.5 * (virial[m] + (i < n ? row_sums_[std::int64_t(i) * 9 + m] : 0.0));
             }
+        }
+    }
+}
+
+template <class real>
+void Edges<real>::centroid_virial(const Graph& graph, int axis, const std::vector<double>& x,
+                                  Buffer<EdgeGradient<real>>& moment, Result& result) const {
+    const std::int64_t n_edges = row_start[graph.n_local];
+#pragma omp parallel for schedule(static)
+    for (std::int64_t e = 0; e < n_edges; ++e) {
+        to_cartesian(record[e], moment[e].value);
+    }
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < graph.n_total; ++i) {
+        const double here = x[static_cast<std::size_t>(i)];
+        double* w = result.centroid_virial.data() + static_cast<std::size_t>(i) * 9 + 3 * axis;
+        // dE_k/dx_i is -dE_k/dr of its own row and +dE_k/dr of the edges that end in i
+        const auto add = [&](std::int64_t e, double sign) {
+            for (int b = 0; b < 3; ++b) {
+                w[b] += sign * (moment[e].value[b] - here * gradient[e].value[b]);
+            }
+        };
+        for (std::int64_t e = i < graph.n_local ? row_start[i] : 0;
+             i < graph.n_local && e < row_start[i + 1]; ++e) {
+            add(e, -1.0);
+        }
+        for (std::int64_t k = incoming_start_[i]; k < incoming_start_[i + 1]; ++k) {
+            add(incoming_[k], 1.0);
         }
     }
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "buffer.hpp"
 #include "kernels/kernels.hpp"
@@ -20,6 +21,10 @@ public:
                double* atom_energy);
     /// Turn the gradients into forces and virial of `result` (docs/conventions.md, "Parallel runs").
     void forces(const Graph& graph, bool atom_virial, Result& result);
+    /// Add column `axis` of the centroid virials (docs/conventions.md, "Per-atom quantities"). `moment`
+    /// holds Σ_k x_k[axis] of the gradients of E_k, positions `x` [n_total]; call after `forces`.
+    void centroid_virial(const Graph& graph, int axis, const std::vector<double>& x,
+                         Buffer<EdgeGradient<real>>& moment, Result& result) const;
 
     Buffer<std::int64_t> row_start;      ///< [n_local + 1]
     Buffer<int> neighbor;                ///< [n]

@@ -80,6 +80,9 @@ void Engine::compute(const Graph& graph, const Request& request, Exchange* excha
                                          std::to_string(graph.n_total) +
                                          ": expected 0 <= n_local <= n_total");
     }
+    if (request.centroid_virial && graph.position == nullptr && graph.n_total > 0) {
+        throw Error("graph_invalid", "centroid_virial needs the positions of all atoms and ghosts");
+    }
     if (impl_->mixed) {
         impl_->mixed->compute(graph, request, exchange, result);
     } else {

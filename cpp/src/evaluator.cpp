@@ -419,6 +419,105 @@ void Evaluator<real>::backward(const Tile& tile, std::size_t t, Scratch& scratch
     }
 }
 
+/// Layer 0 from G of the receivers, in the scratch: edge gradients.
+template <class real>
+void Evaluator<real>::first_gradient(const Tile& tile, Scratch& scratch) {
+    const auto l_out = static_cast<std::size_t>(weights_.layers[0].shape.l_out);
+    kernels_.first_gradient[l_out](convolution(0), tile.atoms, tile.n, first_message_.data(),
+                                   scratch.message.data(), edges_.gradient.data());
+}
+
+/// All layers backward from G of the last one; send(t) fills the ghosts of G of layer t.
+template <class real>
+template <class Send>
+void Evaluator<real>::backward_layers(const Graph& graph, const Send& send) {
+    for (std::size_t t = weights_.layers.size(); t-- > 1;) {
+        send(t);
+        for_tiles(graph, [&](const Tile& tile, Scratch& scratch) {
+            backward(tile, t, scratch);
+            gate_and_out_backward(tile, t - 1, z_[t - 1].data(), scratch);
+            if (t == 1) {
+                first_gradient(tile, scratch);
+            }
+        });
+    }
+}
+
+/// After the forward pass: what is there now belongs to the energy of the edge's own center.
+template <class real>
+void Evaluator<real>::keep_own_gradients(const Graph& graph) {
+    const std::int64_t n_edges = edges_.row_start[graph.n_local];
+    own_h_.reserve(std::int64_t(graph.n_local) * h_stride_);
+    std::copy_n(h_.data(), std::int64_t(graph.n_local) * h_stride_, own_h_.data());
+    own_gradient_.reserve(n_edges);
+    std::copy_n(edges_.gradient.data(), n_edges, own_gradient_.data());
+}
+
+/// Σ_k (x_k - x_i) ⊗ ∂E_k/∂x_i by the backward pass with every adjoint of E_k times x_k. The pass is
+/// linear, so only its start changes, and what travels to ghosts: an image lies elsewhere than its
+/// owner, so owners send Σ_k (x_k - x_i) ∂E_k/∂A_i, to which both sides add x_i G_i of their own.
+template <class real>
+void Evaluator<real>::centroid_virial(const Graph& graph, Exchange* exchange, Result& result) {
+    const std::size_t n_layers = weights_.layers.size();
+    const std::int64_t n_local = graph.n_local, n_total = graph.n_total;
+    const std::int64_t n_edges = edges_.row_start[n_local];
+    result.centroid_virial.assign(static_cast<std::size_t>(n_total) * 9, 0.0);
+    moment_.reserve(n_edges);
+    moment_gradient_.resize(n_layers);
+    for (std::size_t t = 1; t < n_layers; ++t) {
+        moment_gradient_[t].reserve(n_total * weights_.layers[t].message_out.width);
+    }
+    std::vector<double> x(static_cast<std::size_t>(n_total));
+    for (int axis = 0; axis < 3; ++axis) {
+        double origin = 0.0;  // near the atoms, for the digits of single precision
+        for (std::int64_t i = 0; i < n_local; ++i) {
+            origin += graph.position[3 * i + axis] / static_cast<double>(n_local);
+        }
+        for (std::int64_t i = 0; i < n_total; ++i) {
+            x[static_cast<std::size_t>(i)] = graph.position[3 * i + axis] - origin;
+        }
+        std::swap(gradient_, moment_gradient_);
+        std::swap(edges_.gradient, moment_);
+        for (std::size_t t = 1; t < n_layers; ++t) {
+            std::fill_n(gradient_[t].data(), n_total * weights_.layers[t].message_out.width, real(0));
+        }
+        // rows += sign x_i G_i; the first `n` rows
+        const auto add_position = [&](std::size_t t, std::int64_t n, double sign) {
+            const std::int64_t width = weights_.layers[t].message_out.width;
+            for (std::int64_t i = 0; i < n; ++i) {
+                const auto factor = static_cast<real>(sign * x[static_cast<std::size_t>(i)]);
+                for (std::int64_t c = i * width; c < (i + 1) * width; ++c) {
+                    gradient_[t][c] += factor * moment_gradient_[t][c];
+                }
+            }
+        };
+        for (std::int64_t i = 0; i < n_local; ++i) {
+            const auto here = static_cast<real>(x[static_cast<std::size_t>(i)]);
+            for (std::int64_t c = i * h_stride_; c < (i + 1) * h_stride_; ++c) {
+                h_[c] = here * own_h_[c];
+            }
+            for (std::int64_t e = edges_.row_start[i]; e < edges_.row_start[i + 1]; ++e) {
+                for (int k = 0; k < 4; ++k) {
+                    edges_.gradient[e].value[k] = here * own_gradient_[e].value[k];
+                }
+            }
+        }
+        backward_layers(graph, [&](std::size_t t) {
+            if (t + 1 < n_layers) {  // G_i of the last layer belongs to E_i alone
+                add_position(t, n_local, -1.0);
+                if (exchange != nullptr) {
+                    exchange->fill_ghosts(gradient_[t].data(),
+                                          weights_.layers[t].message_out.width);
+                }
+            }
+            add_position(t, n_total, 1.0);
+        });
+        std::swap(gradient_, moment_gradient_);
+        std::swap(edges_.gradient, moment_);
+        edges_.centroid_virial(graph, axis, x, moment_, result);
+    }
+}
+
 template <class real>
 void Evaluator<real>::compute(const Graph& graph, const Request& request, Exchange* exchange,
                               Result& result) {
@@ -426,11 +525,6 @@ void Evaluator<real>::compute(const Graph& graph, const Request& request, Exchan
     edges_.build(graph, weights_.n_species, cutoff_, knots_, zbl_, atom_energy_.data());
     prepare(graph);
     const std::size_t n_layers = weights_.layers.size();
-    const std::size_t l_first = static_cast<std::size_t>(weights_.layers[0].shape.l_out);
-    const auto first_layer_gradient = [&](const Tile& tile, Scratch& scratch) {
-        kernels_.first_gradient[l_first](convolution(0), tile.atoms, tile.n, first_message_.data(),
-                                         scratch.message.data(), edges_.gradient.data());
-    };
     for (std::size_t t = 0; t < n_layers; ++t) {
         const bool last = t + 1 == n_layers;
         for_tiles(graph, [&](const Tile& tile, Scratch& scratch) {
@@ -440,26 +534,26 @@ void Evaluator<real>::compute(const Graph& graph, const Request& request, Exchan
                 gate_and_out_backward(tile, t, scratch.z.data(), scratch);
             }
             if (last && t == 0) {
-                first_layer_gradient(tile, scratch);
+                first_gradient(tile, scratch);
             }
         });
         if (!last && exchange != nullptr) {
             exchange->fill_ghosts(message_[t + 1].data(), weights_.layers[t + 1].message_in.width);
         }
     }
-    for (std::size_t t = n_layers; t-- > 1;) {
+    if (request.centroid_virial) {
+        keep_own_gradients(graph);
+    }
+    backward_layers(graph, [&](std::size_t t) {
         if (exchange != nullptr) {
             exchange->fill_ghosts(gradient_[t].data(), weights_.layers[t].message_out.width);
         }
-        for_tiles(graph, [&](const Tile& tile, Scratch& scratch) {
-            backward(tile, t, scratch);
-            gate_and_out_backward(tile, t - 1, z_[t - 1].data(), scratch);
-            if (t == 1) {
-                first_layer_gradient(tile, scratch);
-            }
-        });
-    }
+    });
     edges_.forces(graph, request.atom_virial, result);
+    result.centroid_virial.clear();
+    if (request.centroid_virial) {
+        centroid_virial(graph, exchange, result);
+    }
     result.energy = 0.0;
     for (const double e : atom_energy_) {
         result.energy += e;

@@ -42,6 +42,11 @@ private:
     void read_out(const Tile& tile, Scratch& scratch, double* atom_energy);
     void gate_and_out_backward(const Tile& tile, std::size_t t, const real* z, Scratch& scratch);
     void backward(const Tile& tile, std::size_t t, Scratch& scratch);
+    void first_gradient(const Tile& tile, Scratch& scratch);
+    template <class Send>
+    void backward_layers(const Graph& graph, const Send& send);
+    void keep_own_gradients(const Graph& graph);
+    void centroid_virial(const Graph& graph, Exchange* exchange, Result& result);
 
     Weights<real> weights_;
     Kernels<real> kernels_;
@@ -58,6 +63,12 @@ private:
     std::vector<Buffer<real>> gradient_;   ///< G per layer >= 1 [n_total][width]
     std::vector<double> atom_energy_;      ///< [n_local]
     std::vector<std::unique_ptr<Scratch>> scratch_;  ///< one per thread
+
+    // only for centroid virials
+    Buffer<real> own_h_;                        ///< dE_i/dh_i of the last layer [n_local][h_stride_]
+    Buffer<EdgeGradient<real>> own_gradient_;   ///< dE_i/dr of the edges of i, kept after the forward pass
+    Buffer<EdgeGradient<real>> moment_;         ///< Σ_k x_k dE_k/dr [n_edges]
+    std::vector<Buffer<real>> moment_gradient_;  ///< Σ_k x_k dE_k/dA per layer >= 1 [n_total][width]
 };
 
 extern template class Evaluator<float>;

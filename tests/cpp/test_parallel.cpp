@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <thread>
 #include <tuple>
 
@@ -28,6 +29,12 @@ struct Domain {
     std::vector<std::int64_t> row_start = {0};
     std::vector<int> neighbor;
     std::vector<double> edge_vector;
+    std::vector<double> position;  ///< of every row, images where they are
+
+    qdml::Graph graph() const {
+        return {n_local,         int(owner.size()),  species.data(), row_start.data(),
+                neighbor.data(), edge_vector.data(), position.data()};
+    }
 };
 
 Domain make_domain(const Structure& s, const qdml::NeighborList& list, const std::vector<int>& mine,
@@ -38,6 +45,8 @@ Domain make_domain(const Structure& s, const qdml::NeighborList& list, const std
         row_of[i] = int(d.owner.size());
         d.owner.push_back(i);
         d.species.push_back(s.species[std::size_t(i)]);
+        d.position.insert(d.position.end(), &s.positions[std::size_t(3 * i)],
+                          &s.positions[std::size_t(3 * i)] + 3);
     }
     d.n_local = int(mine.size());
     std::map<std::tuple<int, int, int, int>, int> ghosts;
@@ -56,6 +65,11 @@ Domain make_domain(const Structure& s, const qdml::NeighborList& list, const std
                 if (found.second) {
                     d.owner.push_back(j);
                     d.species.push_back(s.species[std::size_t(j)]);
+                    for (std::size_t c = 0; c < 3; ++c) {
+                        d.position.push_back(s.positions[std::size_t(3 * j) + c] +
+                                             shift[0] * s.cell[c] + shift[1] * s.cell[3 + c] +
+                                             shift[2] * s.cell[6 + c]);
+                    }
                 }
             }
             d.neighbor.push_back(row);
@@ -135,6 +149,43 @@ private:
     const Domain& domain_;
 };
 
+/// An Exchange within one domain: images of its own atoms.
+class SelfExchange : public qdml::Exchange {
+public:
+    explicit SelfExchange(const Domain& domain) : domain_(domain) {}
+    void fill_ghosts(float* rows, int width) override { copy(rows, width); }
+    void fill_ghosts(double* rows, int width) override { copy(rows, width); }
+
+private:
+    template <class real>
+    void copy(real* rows, int width) {
+        for (std::size_t i = std::size_t(domain_.n_local); i < domain_.owner.size(); ++i) {
+            std::copy_n(rows + std::int64_t(domain_.owner[i]) * width, width,
+                        rows + std::int64_t(i) * width);
+        }
+    }
+    const Domain& domain_;
+};
+
+/// [n][9] of a structure that is one domain, images added to their atoms; checks the sum.
+std::vector<double> centroid_virials_of_one_domain(Engine& engine, const Structure& s,
+                                                   const qdml::NeighborList& list) {
+    std::vector<int> all(std::size_t(s.n()));
+    std::iota(all.begin(), all.end(), 0);
+    const Domain d = make_domain(s, list, all, std::vector<int>(all.size(), 0), 0);
+    SelfExchange exchange(d);
+    qdml::Result result;
+    engine.compute(d.graph(), {false, false, true}, &exchange, result);
+    std::vector<double> sums(9 * all.size()), total(9);
+    for (std::size_t k = 0; k < 9 * d.owner.size(); ++k) {
+        sums[9 * std::size_t(d.owner[k / 9]) + k % 9] += result.centroid_virial[k];
+        total[k % 9] += result.centroid_virial[k];
+    }
+    const double tolerance = engine.precision() == Precision::mixed ? 1e-3 : 1e-9;
+    CHECK(difference(total, {result.virial, result.virial + 9}) < tolerance);
+    return sums;
+}
+
 }  // namespace
 
 TEST_CASE("three domains, one of them empty, equal the whole") {
@@ -147,8 +198,9 @@ TEST_CASE("three domains, one of them empty, equal the whole") {
             const auto s = random_structure(40, 21);
             const auto list = s.neighbors(o.cutoff);
             Engine whole(file.path, precision);
-            const qdml::Request request = {true, true};
-            const auto expected = evaluate(whole, s, request);
+            const qdml::Request request = {true, true, true};
+            auto expected = evaluate(whole, s, {true, true});
+            expected.centroid_virial = centroid_virials_of_one_domain(whole, s, list);
 
             std::vector<int> rank_of;
             std::vector<std::vector<int>> mine(3);  // rank 1 owns nothing
@@ -174,20 +226,20 @@ TEST_CASE("three domains, one of them empty, equal the whole") {
                     Engine engine(file.path, precision);
                     const Domain& d = domains[rank];
                     ThreadExchange exchange(meeting, d);
-                    engine.compute({d.n_local, int(d.owner.size()), d.species.data(),
-                                    d.row_start.data(), d.neighbor.data(), d.edge_vector.data()},
-                                   request, &exchange, results[rank]);
+                    engine.compute(d.graph(), request, &exchange, results[rank]);
                     widest[rank] = exchange.widest == engine.max_exchange_width() ? 1 : 0;
                 });
             }
             for (auto& rank : ranks) {
                 rank.join();
             }
-            CHECK(meeting.rounds() == 4);  // two layers after the first, forward and backward
+            // two layers after the first, forward and backward; the centroid virial needs one of
+            // them again for x, y and z
+            CHECK(meeting.rounds() == 4 + 3);
             CHECK(widest == std::vector<int>(3, 1));
             double energy = 0, virial[9] = {};
-            std::vector<double> force(std::size_t(3 * s.n()), 0.0), atom_virial(
-                std::size_t(9 * s.n()), 0.0), atom_energy(std::size_t(s.n()), 0.0);
+            std::vector<double> force(std::size_t(3 * s.n())), atom_virial(std::size_t(9 * s.n())),
+                centroid(std::size_t(9 * s.n())), atom_energy(std::size_t(s.n()));
             for (std::size_t rank = 0; rank < 3; ++rank) {
                 const auto& r = results[rank];
                 const Domain& d = domains[rank];
@@ -202,6 +254,7 @@ TEST_CASE("three domains, one of them empty, equal the whole") {
                     }
                     for (std::size_t k = 0; k < 9; ++k) {
                         atom_virial[9 * std::size_t(d.owner[i]) + k] += r.atom_virial[9 * i + k];
+                        centroid[9 * std::size_t(d.owner[i]) + k] += r.centroid_virial[9 * i + k];
                     }
                     if (int(i) < d.n_local) {
                         atom_energy[std::size_t(d.owner[i])] = r.atom_energy[i];
@@ -213,11 +266,55 @@ TEST_CASE("three domains, one of them empty, equal the whole") {
             CHECK(difference(force, expected.force) < 1e-10);
             CHECK(difference(atom_virial, expected.atom_virial) < 1e-10);
             CHECK(difference(atom_energy, expected.atom_energy) < 1e-10);
+            // positions count from another origin in every domain
+            CHECK(difference(centroid, expected.centroid_virial) <
+                  (precision == Precision::mixed ? 2e-4 : 1e-10));
             for (int k = 0; k < 9; ++k) {
                 CHECK(std::fabs(virial[k] - expected.virial[k]) < 1e-9);
             }
         }
     }
+}
+
+TEST_CASE("centroid virials are finite differences of the atoms' energies") {
+    for (const int layers : {1, 2, 4}) {
+        const TemporaryFile file("centroid.qdml");
+        Options o;
+        o.layers = layers;
+        write_random_model(file.path, o);
+        auto s = random_structure(14, 41);
+        std::fill(s.pbc, s.pbc + 3, false);
+        Engine engine(file.path, Precision::float64);
+        const auto found = centroid_virials_of_one_domain(engine, s, s.neighbors(o.cutoff));
+        std::vector<double> expected(found.size());
+        const double h = 1e-4;
+        for (std::size_t i = 0; i < std::size_t(s.n()); ++i) {
+            for (std::size_t b = 0; b < 3; ++b) {
+                auto moved = s;
+                moved.positions[3 * i + b] += h;
+                const auto up = evaluate(engine, moved, {true, false});
+                moved.positions[3 * i + b] -= 2 * h;
+                const auto down = evaluate(engine, moved, {true, false});
+                for (std::size_t k = 0; k < std::size_t(s.n()); ++k) {
+                    const double slope = (up.atom_energy[k] - down.atom_energy[k]) / (2 * h);
+                    for (std::size_t a = 0; a < 3; ++a) {
+                        expected[9 * i + 3 * a + b] +=
+                            (s.positions[3 * k + a] - s.positions[3 * i + a]) * slope;
+                    }
+                }
+            }
+        }
+        CHECK(difference(found, expected) < 1e-4);
+        CHECK(difference(found, std::vector<double>(found.size())) > 1.0);  // not zero
+    }
+}
+
+TEST_CASE("centroid virials without positions are refused") {
+    const TemporaryFile file("positions.qdml");
+    write_random_model(file.path, {});
+    Engine engine(file.path);
+    CHECK_THROWS_WITH_AS(evaluate(engine, random_structure(12, 1), {false, false, true}),
+                         doctest::Contains("positions"), qdml::Error);
 }
 
 #ifdef _OPENMP

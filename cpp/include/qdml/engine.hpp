@@ -56,6 +56,8 @@ struct Graph {
     const std::int64_t* row_start = nullptr;  ///< [n_local + 1]
     const int* neighbor = nullptr;  ///< [n_edges] index into 0..n_total-1
     const double* edge_vector = nullptr;  ///< [n_edges][3] r_ij = x_j - x_i, Å
+    /// [n_total][3] Å, only for Request::centroid_virial: every image is a ghost of its own, r_ij = x_j - x_i.
+    const double* position = nullptr;
 };
 
 /// How ghost rows get their owners' values between layers. Serial callers without ghosts pass none.
@@ -68,10 +70,12 @@ public:
     virtual void fill_ghosts(double* rows, int width) = 0;
 };
 
-/// What to compute beyond energy, forces and virial.
+/// What to compute beyond energy, forces and virial; the same on every rank, because exchanges depend on it.
 struct Request {
     bool atom_energy = false;
     bool atom_virial = false;
+    /// The virial of each atom that belongs to the heat flux; costs three more backward passes, with their exchanges.
+    bool centroid_virial = false;
 };
 
 /// Results; vectors are resized by compute and reused between calls.
@@ -81,6 +85,8 @@ struct Result {
     std::vector<double> force;  ///< [n_total][3]; rows of ghosts belong to their owners (caller adds them up)
     std::vector<double> atom_energy;  ///< [n_local]
     std::vector<double> atom_virial;  ///< [n_total][9], sums to virial
+    /// [n_total][9] Σ_k (x_k - x_i) ⊗ ∂E_k/∂x_i, row-major, eV; sums to virial (docs/conventions.md).
+    std::vector<double> centroid_virial;
 };
 
 class Engine {
@@ -96,7 +102,7 @@ public:
 
     /// Largest width ever passed to Exchange::fill_ghosts (values per row): sizes communication buffers.
     int max_exchange_width() const noexcept;
-    /// Estimated bytes of all work arrays for so many local atoms, ghosts and edges.
+    /// Estimated bytes of all work arrays for so many local atoms, ghosts and edges; centroid_virial doubles them.
     std::int64_t memory_estimate(std::int64_t n_local, std::int64_t n_ghost, std::int64_t n_edges) const noexcept;
 
     /// Evaluate. `exchange` may be null only when n_total == n_local on every rank. Bitwise the same for any number of threads.
