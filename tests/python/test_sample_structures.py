@@ -236,6 +236,18 @@ def test_random_clusters_are_neutral_and_keep_their_distances():
             assert neighbor_list("d", cluster, {pair: limit - 1e-9}).size == 0
 
 
+def test_ordered_ions_sit_between_ions_of_the_other_sign():
+    rng = np.random.default_rng(2)
+    cluster = clusters.order_ions(clusters.random_cluster(3, 3, rng))
+    assert clusters.is_sound(cluster)
+    assert neighbor_list("d", cluster, {("Cd", "Se"): 5.0}).min() == pytest.approx(2.8, abs=0.2)
+    for like in (("Se", "Se"), ("Cl", "Se"), ("Cl", "Cl"), ("Cd", "Cd")):
+        assert neighbor_list("d", cluster, {like: 3.4}).size == 0
+    # an energy minimum: no small displacement of one pair's distance pays (forces vanish)
+    pair = clusters.order_ions(Atoms("CdSe", [[0, 0, 0], [0, 0, 3.5]]))
+    assert pair.get_distance(0, 1) == pytest.approx(clusters.ION_DISTANCE["Cd", "Se"], abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("positions", "symbols", "sound"),
     [
