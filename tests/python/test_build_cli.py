@@ -40,7 +40,13 @@ def dot(tmp_path_factory):
 
 def test_prints_the_summary(dot):
     _, text = dot
-    for part in ("formal charge", "coordination Cd", "shortest distances", "wrote dot.extxyz"):
+    for part in (
+        "formal charge",
+        "charge account",
+        "coordination Cd",
+        "shortest distances",
+        "wrote dot.extxyz",
+    ):
         assert part in text
 
 
@@ -106,7 +112,10 @@ def test_preset_and_no_picture(tmp_path):
     ("arguments", "message"),
     [
         (["CdSx", "--diameter", "20"], "did you mean 'CdS'"),
-        (["PbSe", "--diameter", "20"], "zinc-blende dots only"),
+        (["PbSe", "--diameter", "20", "--structure", "wurtzite"], "usual structure is rocksalt"),
+        (["CdSe", "--diameter", "20", "--shape", "platelet"], "needs its thickness"),
+        (["CdSe/CdS", "--diameter", "30"], "needs either --core-diameter"),
+        (["--preset", "In107P73Cl102", "--remove-anions", "3"], "has remove anions 7, found 3"),
         (["CdSe", "--diameter", "3"], "too small"),
         (["CdSe"], "needs --diameter"),
         (["--diameter", "20"], "needs a material"),

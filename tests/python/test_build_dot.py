@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qdml.build import PRESETS, build_dot, preset
-from qdml.build.core import MIN_ANION_NEIGHBOURS, MIN_CATION_NEIGHBOURS, cut_core
+from qdml.build.core import cut_core
 from qdml.build.distances import close_pairs, min_distance
+from qdml.build.lattices import make_lattice
 from qdml.build.ligands import LIGANDS, parse_ligands, share_out
-from qdml.build.materials import MATERIALS
-from qdml.build.shapes import SHAPES, Shape, equivalent_normals
+from qdml.build.materials import MATERIALS, find_material
+from qdml.build.removal import remove_anions, remove_cations
+from qdml.build.shapes import SHAPES, Shape, equivalent_normals, find_shape
 from qdml.errors import ConfigError, StructureError
 from scipy.spatial import ConvexHull, HalfspaceIntersection
 
-OXIDATION = {"Cd": 2, "Zn": 2, "In": 3, "S": -2, "Se": -2, "Te": -2, "P": -3}
+OXIDATION = {"Cd": 2, "Zn": 2, "In": 3, "Pb": 2, "Cs": 1, "S": -2, "Se": -2, "Te": -2, "P": -3}
 LIGAND_CHARGE = {"F": -1, "Cl": -1, "Br": -1, "I": -1, "HCOO": -1, "NH3": 0}
 SHARED = Path(os.environ.get("QDML_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 LIBRARY = SHARED / "qd_models" / "qd_models_library.tar.xz"
@@ -47,12 +49,15 @@ def test_dots_are_neutral_without_clashes(material, diameter, ligands):
     assert abs(summary.diameter_equivalent - diameter) < 2.0  # a shell of atoms is about 1.5 Å
 
 
+BOND_OVER_LATTICE = {"zincblende": 3**0.5 / 4, "rocksalt": 0.5, "perovskite": 0.5}
+
+
 @pytest.mark.parametrize("material", [m for m in MATERIALS if m not in ("CdSe", "CdTe", "InP")])
 def test_every_material_builds(material):
     result = build_dot(material, 18.0)
     assert formal_charge(result) == 0
-    bond = 3**0.5 / 4 * MATERIALS[material].lattice_pbe
     kind = MATERIALS[material]
+    bond = BOND_OVER_LATTICE[kind.structure] * kind.lattice_pbe
     key = f"{kind.cation}-{kind.anion}"
     assert result.summary.shortest_distances[key] == pytest.approx(bond, abs=1e-3)
 
@@ -63,41 +68,80 @@ def test_presets_give_the_published_formula(name):
     assert summary.formula == name
 
 
+LIBRARY_NAMES = {"Cd360Se309Cl102": "CdSe_771-pos-1"}
+IN_LIBRARY = [name for name in PRESETS if not name.startswith("Cs")]
+
+
+def preset_core(name):
+    """The general cut with the parameters of a preset; (core, material)."""
+    ours = preset(name)
+    kind = find_material(ours["material"])
+    lattice = make_lattice(kind, kind.lattice_pbe)
+    shape = find_shape(ours.get("shape", "sphere"), None, ours["diameter"], lattice)
+    core = cut_core(shape, lattice, ours["center"])
+    core = remove_cations(core, ours.get("remove_cations", 0), np.random.default_rng(0))
+    return remove_anions(core, ours.get("remove_anions", 0), np.random.default_rng(0)), kind
+
+
 def reference_dot(name):
     """(symbols, positions) of a DFT-optimised library dot; atoms counted from the lines."""
     if not LIBRARY.is_file():
         pytest.skip(f"no structure library at {LIBRARY.name} (set QDML_SHARED_DATA)")
     with tarfile.open(LIBRARY) as tar:
         member = next(
-            m for m in tar if f"/{name}_HLE17" in m.name and m.name.lower().endswith("opt.xyz")
+            m
+            for m in tar
+            if m.name.lower().endswith(("opt.xyz", "771-pos-1.xyz"))
+            and (f"/{name}_" in m.name or f"/{LIBRARY_NAMES.get(name)}" in m.name)
         )
         text = io.TextIOWrapper(tar.extractfile(member)).read()
     rows = [line.split() for line in text.splitlines()[2:] if len(line.split()) == 4]
     return np.array([r[0] for r in rows]), np.array([r[1:] for r in rows], dtype=float)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", IN_LIBRARY)
 def test_core_coordination_equals_the_optimised_library_dot(name):
     symbols, positions = reference_dot(name)
-    ours = preset(name)
-    kind = MATERIALS[ours["material"]]
+    core, kind = preset_core(name)
     cations, anions = positions[symbols == kind.cation], positions[symbols == kind.anion]
-    # 3.15 Å lies in the gap between the first (2.6) and second (3.9 Å) shell of these dots.
-    near = np.linalg.norm(cations[:, None] - anions[None], axis=-1) < 3.15
-    shape = Shape(SHAPES[ours.get("shape", "sphere")], ours["diameter"])
-    core = cut_core(shape, kind.lattice_pbe, ours["center"])
+    # In the gap between the first (2.5 to 3.3 Å) and the second shell of these dots.
+    cutoff = 3.7 if kind.structure == "rocksalt" else 3.15
+    near = np.linalg.norm(cations[:, None] - anions[None], axis=-1) < cutoff
     assert Counter(core.cation_neighbours.tolist()) == Counter(near.sum(axis=1).tolist())
     assert Counter(core.anion_neighbours.tolist()) == Counter(near.sum(axis=0).tolist())
-    assert sum(symbols == "Cl") == build_dot(**ours).summary.ligands["Cl"]
+    assert sum(symbols == "Cl") == build_dot(**preset(name)).summary.ligands["Cl"]
 
 
-def test_pruned_core_keeps_the_minimum_coordination():
-    for center in ("anion", "cation", "bond", "edge", "hole"):
-        core = cut_core(Shape({}, 22.0), 6.21, center)
-        assert core.cation_neighbours.min() >= MIN_CATION_NEIGHBOURS
-        assert core.anion_neighbours.min() >= MIN_ANION_NEIGHBOURS
+@pytest.mark.parametrize("name", [name for name in IN_LIBRARY if name.startswith("Pb")])
+def test_facets_equal_those_of_the_optimised_library_dot(name):
+    """Cations in the outermost plane along the eight <111> and the six <100> directions."""
+    symbols, positions = reference_dot(name)
+    core, kind = preset_core(name)
+    theirs = positions[symbols == kind.cation]
+    theirs = theirs - theirs.mean(axis=0)
+    for hkl in ((1, 1, 1), (1, 0, 0)):
+        for normal in equivalent_normals(hkl, "m-3m"):
+            counts = []
+            # Planes lie 1.79 (111) and 3.1 Å (100) apart; optimised ones are up to 0.6 Å thick.
+            for cations in (core.cations, theirs):
+                height = cations @ normal
+                counts.append(int((height > height.max() - 0.8).sum()))
+            # The one Pb left out of Pb200 may lie at another of the equivalent edges.
+            assert abs(counts[0] - counts[1]) <= (1 if name == "Pb200Se140Cl120" else 0)
+
+
+@pytest.mark.parametrize("structure", ["zincblende", "wurtzite", "rocksalt", "perovskite"])
+def test_pruned_core_keeps_the_minimum_coordination(structure):
+    name = {"rocksalt": "PbSe", "perovskite": "CsPbBr3"}.get(structure, "CdSe")
+    kind = find_material(name, structure)
+    lattice = make_lattice(kind, kind.lattice_pbe)
+    minimum = {"zincblende": (2, 3), "wurtzite": (2, 3), "rocksalt": (1, 5), "perovskite": (2, 2)}
+    for center in lattice.centers:
+        core = cut_core(Shape({}, 22.0), lattice, center)
+        assert core.cation_neighbours.min() >= minimum[structure][0]
+        assert core.anion_neighbours.min() >= minimum[structure][1]
         dangling = sum(len(site.cations) for site in core.sites)
-        assert dangling == (4 - core.cation_neighbours).sum()
+        assert dangling == (lattice.coordination - core.cation_neighbours).sum()
 
 
 def test_bridging_chloride_binds_two_cations_at_the_bond_length():
@@ -208,8 +252,9 @@ def test_distance_limits():
     ("arguments", "error", "message"),
     [
         (("CdSee", 20.0), ConfigError, "did you mean 'CdSe'"),
-        (("PbSe", 20.0), StructureError, "rock salt.*zinc-blende dots only .CdS, CdSe"),
-        (("CsPbBr3", 20.0), StructureError, "perovskite"),
+        (("CsPbBR3", 20.0), ConfigError, "did you mean 'CsPbBr3'"),
+        (("CdSe0.5S0.6", 20.0), ConfigError, "1 Cd and 1.1 Se.S; 1 Se.S expected"),
+        (("CdSe0.5S0.5.", 20.0), ConfigError, "unknown material"),
         (("CdSe", 20.0, "Chl"), ConfigError, "unknown ligand 'Chl'; did you mean 'Cl'"),
         (("CdSe", 20.0, "formiate"), ConfigError, "did you mean 'formate'"),
         (("CdSe", 20.0, "NH3"), ConfigError, "hold no anion"),
@@ -251,7 +296,8 @@ def test_anion_rich_core_is_refused():
 
 def test_crowded_faces_take_two_ligands_on_a_shared_site():
     result = build_dot("InP", 30.0, shape="cuboctahedron", center="cation")
-    core = cut_core(Shape(SHAPES["cuboctahedron"], 30.0), 5.97, "cation")
+    lattice = make_lattice(find_material("InP"), 5.97)
+    core = cut_core(Shape(SHAPES["cuboctahedron"], 30.0), lattice, "cation")
     assert result.summary.ligands["Cl"] > len(core.sites)
     assert formal_charge(result) == 0
     # 2.6 Å is the clash limit; the relaxation leaves neighbours on one site near contact.
@@ -269,3 +315,149 @@ def test_ligand_table_is_consistent():
         assert len(ligand.symbols) == len(ligand.positions)
     parts = [(ligand.name, n) for ligand, n in parse_ligands("formate:2, Cl")]
     assert parts == [("HCOO", 2), ("Cl", 1)]
+
+
+@pytest.mark.parametrize("shape", ["sphere", "hexagonal-prism"])
+def test_wurtzite_dots_are_neutral_with_wurtzite_bonds(shape):
+    result = build_dot("CdSe", 20.0, structure="wurtzite", shape=shape)
+    assert formal_charge(result) == 0
+    a, c = 4.379, 7.145
+    shortest = result.summary.shortest_distances
+    assert shortest["Cd-Se"] == pytest.approx(0.375 * c, abs=1e-3)  # the bond along c
+    assert shortest["Se-Se"] == pytest.approx(min(a, (a * a / 3 + c * c / 4) ** 0.5), abs=1e-3)
+
+
+def test_wurtzite_normals_are_polar_and_sixfold():
+    vectors = make_lattice(find_material("CdSe", "wurtzite"), 4.379).vectors
+    assert len(equivalent_normals((1, 0, 0), "6mm", vectors)) == 6
+    assert equivalent_normals((0, 0, 1), "6mm", vectors) == pytest.approx(np.array([[0, 0, 1]]))
+    assert len(equivalent_normals((1, 1, 1), "m-3m")) == 8
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 7])
+def test_perovskite_cubes_follow_the_counting_rule(n):
+    """Cs(n+1)^3 - (3n+1), Pb n^3, Br 3n^2(n+1): n = 7 is the published Cs490Pb343Br1176."""
+    summary = build_dot("CsPbBr3", (6 / np.pi) ** (1 / 3) * n * 6.0).summary
+    counts = summary.composition
+    assert (counts["Pb"], counts["Br"]) == (n**3, 3 * n**2 * (n + 1))
+    assert counts["Cs"] == (n + 1) ** 3 - (3 * n + 1)
+    assert summary.coordination["Pb"] == {6: n**3}
+    removed = [s for s in summary.charge_account if s["step"] == f"{3 * n + 1} Cs removed"]
+    assert [s["charge"] for s in removed] == [-(3 * n + 1)]
+
+
+def test_corner_cesium_goes_first():
+    atoms = build_dot(**preset("Cs54Pb27Br108")).atoms
+    cs = atoms.positions[np.array(atoms.get_chemical_symbols()) == "Cs"]
+    center = atoms.positions[np.array(atoms.get_chemical_symbols()) == "Pb"].mean(axis=0)
+    on_outer_planes = (np.abs(cs - center) > 1.4 * 6.0).sum(axis=1)
+    # 8 corners, 24 edge, 24 face and 8 inner sites; 10 gone: all corners and two of the edges.
+    assert Counter(on_outer_planes.tolist()) == {0: 8, 1: 24, 2: 22}
+
+
+def test_the_charge_account_sums_to_zero_and_names_every_step():
+    for arguments in (preset("In107P73Cl102"), preset("Pb200Se140Cl120"), preset("Cs20Pb8Br36")):
+        summary = build_dot(**arguments).summary
+        assert sum(step["charge"] for step in summary.charge_account) == 0
+    summary = build_dot(**preset("In107P73Cl102")).summary
+    assert [step["charge"] for step in summary.charge_account] == [81, 21, -102]
+    assert summary.charge_account[1]["step"] == "7 P removed"
+
+
+@pytest.mark.parametrize(
+    ("formula", "shares"),
+    [
+        ("CdSe0.5S0.5", {"Se": 0.5, "S": 0.5}),
+        ("Cd0.25Zn0.75Se", {"Cd": 0.25, "Zn": 0.75}),
+        ("CsPbBr1.5I1.5", {"Br": 0.5, "I": 0.5}),
+    ],
+)
+def test_alloys_have_their_composition_and_a_mixed_lattice(formula, shares):
+    result = build_dot(formula, 20.0)
+    counts = result.summary.composition
+    total = sum(counts[s] for s in shares)
+    for symbol, share in shares.items():
+        assert abs(counts[symbol] - share * total) <= 1
+    assert formal_charge(result) == 0
+    ends = [m.lattice_pbe for m in MATERIALS.values() if set(shares) & {m.cation, m.anion}]
+    assert min(ends) < result.atoms.info["lattice_constant"] < max(ends)
+    again, other = (build_dot(formula, 20.0, seed=s).atoms for s in (0, 1))
+    assert again.get_chemical_symbols() == result.atoms.get_chemical_symbols()
+    assert other.get_chemical_symbols() != result.atoms.get_chemical_symbols()
+
+
+def test_core_shell_keeps_the_published_core():
+    result = build_dot("CdSe/ZnS", 34.0, center="anion", core_diameter=27.2)
+    counts = result.summary.composition
+    assert (counts["Cd"], counts["Se"]) == (176, 147)
+    assert formal_charge(result) == 0
+    symbols = np.array(result.atoms.get_chemical_symbols())
+    center = result.atoms.positions[symbols == "Se"].mean(axis=0)
+    radius = np.linalg.norm(result.atoms.positions - center, axis=1)
+    assert radius[np.isin(symbols, ["Zn", "S"])].min() > 0.8 * radius[symbols == "Cd"].max()
+    a = result.atoms.info["lattice_constant"]
+    share = (27.2 / 34.0) ** 3
+    assert a == pytest.approx(share * 6.21 + (1 - share) * 5.45)
+
+
+def test_shell_thickness_in_monolayers():
+    info = build_dot("CdSe/CdS", 32.0, center="anion", shell_monolayers=2).atoms.info
+    assert info["core_diameter"] == pytest.approx(32.0 - 4 * 5.94 / 3**0.5)
+
+
+def test_heterovalent_core_is_neutral_by_itself():
+    counts = build_dot("InP/ZnSe", 28.0, center="cation", core_diameter=18.0).summary.composition
+    assert counts["In"] == counts["P"] > 10
+    assert 2 * (counts["Zn"] - counts["Se"]) == counts["Cl"]
+
+
+@pytest.mark.parametrize("monolayers", [2, 3, 4])
+def test_platelets_have_their_planes(monolayers):
+    atoms = build_dot("CdSe", 24.0, shape="platelet", monolayers=monolayers).atoms
+    symbols = np.array(atoms.get_chemical_symbols())
+    planes = {s: np.unique(np.round(atoms.positions[symbols == s, 2], 3)) for s in ("Cd", "Se")}
+    assert (len(planes["Se"]), len(planes["Cd"])) == (monolayers, monolayers + 1)
+    assert np.ptp(planes["Cd"]) == pytest.approx(monolayers * 6.21 / 2, abs=1e-3)
+
+
+def test_removing_cations_leaves_as_neutral_units():
+    whole = build_dot("CdSe", 24.0, center="cation").summary
+    less = build_dot("CdSe", 24.0, center="cation", remove_cations=3).summary
+    assert less.composition["Cd"] == whole.composition["Cd"] - 3
+    assert less.ligands["Cl"] == whole.ligands["Cl"] - 6
+    assert less.composition["Se"] == whole.composition["Se"]
+
+
+@pytest.mark.parametrize(
+    ("material", "options", "error", "message"),
+    [
+        ("CdSe/CdS", {}, ConfigError, "needs either --core-diameter"),
+        ("CdSe", {"core_diameter": 12.0}, ConfigError, "has no shell"),
+        ("CdSe/CdS", {"core_diameter": 25.0}, ConfigError, "must lie between 7 Å and"),
+        ("CdSe/PbSe", {"core_diameter": 12.0}, ConfigError, "need one structure"),
+        ("CsPbBr3/CsPbI3", {"core_diameter": 12.0}, ConfigError, "need one structure"),
+        ("CdSe", {"structure": "wurzite"}, ConfigError, "did you mean 'wurtzite'"),
+        ("InP", {"structure": "wurtzite"}, StructureError, "no lattice constants as wurtzite"),
+        ("CdSe", {"structure": "wurtzite", "shape": "cube"}, ConfigError, "shape of wurtzite"),
+        ("CdSe", {"shape": "platelet"}, ConfigError, "needs its thickness"),
+        ("CdSe", {"monolayers": 3}, ConfigError, "other shapes have none"),
+        ("CdSe", {"shape": "platelet", "monolayers": 0}, ConfigError, "between 1 and 50"),
+        ("CdSe", {"remove_anions": -1}, ConfigError, "0 or more"),
+        ("CdSe", {"remove_anions": 1000}, StructureError, "cannot remove 1000 anions"),
+        ("CsPbBr3", {"remove_cations": 1}, ConfigError, "keeps its octahedra complete"),
+        ("CsPbBr3", {"center": "anion"}, ConfigError, "unknown center 'anion'"),
+    ],
+)
+def test_bad_requests_of_materials_and_shapes_are_told(material, options, error, message):
+    with pytest.raises(error, match=message):
+        build_dot(material, 20.0, **options)
+
+
+def test_a_single_octahedron_is_no_dot():
+    with pytest.raises(StructureError, match="no two CsPbBr3 octahedra share a corner"):
+        build_dot("CsPbBr3", 8.0, center="cation")
+
+
+def test_open_facets_are_told():
+    with pytest.raises(ConfigError, match="do not close a body"):
+        build_dot("CdSe", 20.0, structure="wurtzite", facets="100=1,001=1")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Build charge-balanced zinc-blende quantum dots with their ligand shell.
+"""Build charge-balanced quantum dots with their ligand shell.
 
-`build_dot` is the whole path: cut the core (`core`), choose the surface sites (`capping`), place
-and relax the ligands (`placement`, `steric`), check distances and describe (`summary`).
+`build_dot` is the whole path: check the request (`recipe`), cut the core (`core`), name its
+elements (`elements`), choose the surface sites (`capping`, `perovskite`), place and relax the
+ligands (`placement`, `steric`), check distances and describe (`summary`).
 """
 
 from qdml.build.dot import PRESETS, DotResult, build_dot, preset

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from qdml.build.core import Core
+from qdml.build.elements import Elements
 from qdml.build.ligands import Ligand, share_out
-from qdml.build.materials import Material
 from qdml.errors import StructureError
 
 # Weight of the repulsion between ligands (1/r, Å) against one missing bond: small, so that it only
@@ -29,14 +30,14 @@ class Placement:
     is_shared_site: bool = False  # another ligand points to the same empty anion site
 
 
-def balance(core: Core, material: Material) -> int:
+def balance(core: Core, elements: Elements) -> int:
     """Number of X-type ligands (charge -1) that makes the dot neutral by oxidation numbers.
 
     Raises: StructureError when the core is anion-rich or has fewer dangling bonds than needed.
     """
-    n_cations, n_anions = len(core.cations), len(core.anions)
-    n = material.cation_charge * n_cations + material.anion_charge * n_anions
-    formula = f"{material.cation}{n_cations}{material.anion}{n_anions}"
+    n = elements.charge
+    counts = Counter(elements.symbols)
+    formula = "".join(f"{symbol}{count}" for symbol, count in counts.items())
     dangling = sum(len(site.cations) for site in core.sites)
     if n < 0:
         raise StructureError(
@@ -58,9 +59,10 @@ def place_x_type(
     """Put `n_ligands` anions on empty anion sites.
 
     One ligand per site bridges all cations that point there. Sites are chosen to minimise
-    sum over cations of (4 - coordination)^2 plus a weak ligand-ligand repulsion: greedily, then
-    by random exchanges. If ligands outnumber the sites, sites shared by several cations take one
-    ligand per cation. Ligand kinds are dealt out at random in the given shares.
+    sum over cations of (full - coordination)^2 (full as in the crystal) plus a weak ligand-ligand
+    repulsion: greedily, then by random exchanges. If ligands outnumber the sites, sites shared by
+    several cations take one ligand per cation. Ligand kinds are dealt out at random in the given
+    shares.
     """
     taken = _choose_sites(core, min(n_ligands, len(core.sites)), rng)
     extra = n_ligands - len(taken)
@@ -73,7 +75,16 @@ def place_x_type(
     counts = share_out(n_ligands, [amount for _, amount in amounts])
     kinds = [ligand for (ligand, _), n in zip(amounts, counts, strict=True) for _ in range(n)]
     order = rng.permutation(n_ligands)
-    return [Placement(kinds[o], *group) for o, group in zip(order, groups, strict=True)]
+    return [_placement(kinds[o], *group) for o, group in zip(order, groups, strict=True)]
+
+
+def _placement(
+    ligand: Ligand, site: int, cations: tuple[int, ...], is_shared_site: bool
+) -> Placement:
+    """A placement that binds no more cations than a ligand of two donors can bridge."""
+    if ligand.n_donors == 2:
+        cations = cations[:2]
+    return Placement(ligand, site, cations, is_shared_site)
 
 
 def place_l_type(
@@ -116,7 +127,7 @@ def _choose_sites(core: Core, n: int, rng: np.random.Generator) -> list[int]:
     distance = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
     np.fill_diagonal(distance, np.inf)
     repulsion = SPREAD / distance
-    deficit = 4 - core.cation_neighbours
+    deficit = core.coordination - core.cation_neighbours
     chosen = np.zeros(n_sites, dtype=bool)
     field = np.zeros(n_sites)  # repulsion each site feels from the chosen ones
 

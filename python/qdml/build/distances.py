@@ -9,7 +9,8 @@ import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from scipy.spatial import cKDTree
 
-CATIONS = frozenset({"Cd", "Zn", "In"})
+from qdml.build.charges import CATIONS
+
 # Elements that bond to the cations; C and H of a ligand do not.
 DONORS = frozenset({"S", "Se", "Te", "P", "F", "Cl", "Br", "I", "O", "N"})
 # Van der Waals radii, Å: Bondi, doi:10.1021/j100785a001; H as Rowland and Taylor,

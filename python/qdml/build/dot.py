@@ -3,44 +3,63 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms
 
-from qdml.build.capping import (
-    Placement,
-    balance,
-    place_l_type,
-    place_x_type,
-    total_coordination,
-)
-from qdml.build.core import CENTERS, Core, cut_core
+from qdml.build.account import Account
+from qdml.build.capping import Placement, balance, place_l_type, place_x_type, total_coordination
+from qdml.build.core import Core, cut_core
 from qdml.build.distances import close_pairs
-from qdml.build.ligands import Ligand, parse_ligands
-from qdml.build.materials import Material, find_material, lattice_constant, nearest_names
+from qdml.build.elements import Elements, assign_elements
+from qdml.build.ligands import share_out
+from qdml.build.materials import nearest_names
+from qdml.build.perovskite import N_CUBE_CORNERS, add_a_sites, balance_a_sites
 from qdml.build.placement import place_ligands
-from qdml.build.shapes import find_shape
+from qdml.build.recipe import Recipe, make_recipe
+from qdml.build.removal import remove_anions as take_anions
+from qdml.build.removal import remove_cations as take_cations
 from qdml.build.steric import relax_ligands
 from qdml.build.summary import Summary, summarise
 from qdml.errors import ConfigError, StructureError
 
-MIN_DIAMETER, MAX_DIAMETER = 7.0, 100.0  # Å; below no core survives, above ~20 000 atoms
-# Centers tried by "auto", the most symmetric dot first.
-AUTO_CENTERS = ("anion", "cation", "bond", "edge", "hole")
-
-# Published Cl-capped dots; they fall out of the general cut with these parameters.
+# Published dots; they fall out of the general cut with these parameters.
 PRESETS = {
     "Cd16Se13Cl6": {"material": "CdSe", "diameter": 11.0, "center": "anion"},
     "Cd68Se55Cl26": {"material": "CdSe", "diameter": 19.0, "center": "anion"},
     "Cd176Se147Cl58": {"material": "CdSe", "diameter": 27.2, "center": "anion"},
+    "Cd360Se309Cl102": {
+        "material": "CdSe",
+        "diameter": 34.4,
+        "center": "anion",
+        "shape": "cuboctahedron",
+    },
     "In31P20Cl33": {
         "material": "InP",
         "diameter": 14.0,
         "center": "cation",
         "shape": "tetrahedron",
     },
+    # Seven of the twelve three-fold P of In107P80Cl81 are replaced by three Cl each.
+    "In107P73Cl102": {
+        "material": "InP",
+        "diameter": 23.0,
+        "center": "cation",
+        "shape": "truncated-tetrahedron",
+        "remove_anions": 7,
+    },
+    "Pb19Se6Cl26": {"material": "PbSe", "diameter": 13.8, "center": "cation"},
+    "Pb79Se44Cl70": {"material": "PbSe", "diameter": 21.5, "center": "cation"},
+    # One PbCl2 less than the cut Pb201Se140Cl122.
+    "Pb200Se140Cl120": {
+        "material": "PbSe",
+        "diameter": 28.5,
+        "center": "cation",
+        "remove_cations": 1,
+    },
+    "Cs20Pb8Br36": {"material": "CsPbBr3", "diameter": 14.9, "center": "hole"},
+    "Cs54Pb27Br108": {"material": "CsPbBr3", "diameter": 22.3, "center": "cation"},
 }
 
 
@@ -61,18 +80,26 @@ class _Design:
 
     center: str
     core: Core
+    elements: Elements
     placements: list[Placement]
+    account: Account
 
-    def badness(self, diameter: float, a: float) -> tuple[int, float]:
-        """Fewest poorly coordinated cations first, then nearest to the wanted size."""
-        coordination = total_coordination(self.core, self.placements)
-        size = equivalent_diameter(len(self.core.cations) + len(self.core.anions), a)
-        return int((coordination < 3).sum()), abs(size - diameter)
+    def badness(self, recipe: Recipe) -> tuple[float, int, float]:
+        """Right thickness of a platelet, fewest poorly coordinated cations, nearest in size."""
+        core, lattice = self.core, recipe.lattice
+        misfit = 0.0
+        if recipe.shape.thickness is not None:
+            misfit = round(abs(np.ptp(core.cations[:, 2]) - recipe.shape.thickness), 3)
+        coordination = total_coordination(core, self.placements)
+        size = equivalent_diameter(core, recipe)
+        return misfit, int((coordination < lattice.poor).sum()), abs(size - recipe.diameter)
 
 
-def equivalent_diameter(n_core: int, a: float) -> float:
-    """Diameter in Å of the sphere with the volume of `n_core` lattice atoms (8 per cell a^3)."""
-    return (6 / math.pi * n_core * a**3 / 8) ** (1 / 3)
+def equivalent_diameter(core: Core, recipe: Recipe) -> float:
+    """Diameter in Å of the sphere with the volume of the core's lattice sites."""
+    is_perovskite = recipe.material.structure == "perovskite"
+    n = len(core.cations) if is_perovskite else len(core.cations) + len(core.anions)
+    return recipe.lattice.equivalent_diameter(n)
 
 
 def preset(name: str) -> dict:
@@ -86,114 +113,195 @@ def preset(name: str) -> dict:
 def build_dot(
     material: str,
     diameter: float,
-    ligands: str = "Cl",
+    ligands: str | None = None,
     *,
-    shape: str = "sphere",
+    shape: str | None = None,
     facets: str | None = None,
     center: str = "auto",
     lattice: str | float = "pbe",
     seed: int = 0,
     vacuum: float = 10.0,
+    structure: str | None = None,
+    monolayers: int | None = None,
+    core_diameter: float | None = None,
+    shell_monolayers: float | None = None,
+    remove_cations: int = 0,
+    remove_anions: int = 0,
 ) -> DotResult:
-    """Build a charge-balanced zinc-blende dot.
+    """Build a charge-balanced dot.
 
-    `diameter` of the cut in Å (volume-equivalent for polyhedra), `ligands` as `parse_ligands`
-    reads them, `lattice` as `lattice_constant`, `vacuum` in Å on every side of the box. The same
-    arguments and seed give the same dot, atom by atom.
+    `material` is a formula (`CdSe`), an alloy (`CdSe0.5S0.5`) or core/shell (`CdSe/CdS`, with
+    `core_diameter` in Å or the shell's thickness in `shell_monolayers`); `structure` picks wurtzite
+    where both are known. `diameter` of the cut in Å (volume-equivalent for polyhedra, the width of
+    a platelet of `monolayers`), `ligands` as `parse_ligands` reads them (default: chloride; the
+    halides of a perovskite), `lattice` as `lattice_constant`, `vacuum` in Å on every side of the
+    box. `remove_cations` MX2 units (Z type) and `remove_anions` surface anions are left out.
+    The same arguments and seed give the same dot, atom by atom.
     Raises: ConfigError for unknown names and values out of range; StructureError when no
     neutral dot without clashes comes out.
     """
-    kind = find_material(material)
-    shell = parse_ligands(ligands)
-    a, level = lattice_constant(kind, lattice)
-    if not MIN_DIAMETER <= diameter <= MAX_DIAMETER:
-        word = "small" if diameter < MIN_DIAMETER else "large"
-        raise ConfigError(
-            f"diameter {diameter:g} Å is too {word}; qdml build makes dots of {MIN_DIAMETER:g} to "
-            f"{MAX_DIAMETER:g} Å (is it in Å?)"
-        )
-    if not 0 <= vacuum <= 1000:
-        raise ConfigError(f"vacuum {vacuum:g} Å must lie between 0 and 1000 Å")
-    if center != "auto" and center not in CENTERS:
-        hint = nearest_names(center, [*CENTERS, "auto"])
-        supported = ", ".join(["auto", *CENTERS])
-        raise ConfigError(f"unknown center {center!r}{hint} (supported: {supported})")
-    body = find_shape(shape, facets, diameter)
-
+    recipe = make_recipe(
+        material,
+        diameter,
+        ligands,
+        shape=shape,
+        facets=facets,
+        center=center,
+        lattice=lattice,
+        seed=seed,
+        vacuum=vacuum,
+        structure=structure,
+        monolayers=monolayers,
+        core_diameter=core_diameter,
+        shell_monolayers=shell_monolayers,
+        remove_cations=remove_cations,
+        remove_anions=remove_anions,
+    )
     designs, faults = [], []
-    for name in AUTO_CENTERS if center == "auto" else (center,):
+    for name in recipe.centers:
         try:
-            core = cut_core(body, a, name)
-            designs.append(_Design(name, core, _cap(core, kind, shell, diameter, seed)))
+            designs.append(_design(recipe, name))
         except StructureError as fault:
             faults.append(fault)
     if not designs:
         raise faults[0]
-    # A stable sort keeps the order of AUTO_CENTERS between equals.
-    designs.sort(key=lambda design: design.badness(diameter, a))
+    # A stable sort keeps the order of the centers between equals.
+    designs.sort(key=lambda design: design.badness(recipe))
     for design in designs:
-        atoms, clashes = _assemble(design, kind, vacuum)
+        atoms, clashes = _assemble(design, vacuum)
         if not clashes:
             break
     else:
-        atoms, clashes = _assemble(designs[0], kind, vacuum)
+        atoms, clashes = _assemble(designs[0], vacuum)
         i, j, distance, limit = clashes[0]
         raise StructureError(
             f"{atoms.get_chemical_formula()}: ligands do not fit, {len(clashes)} pairs too close; "
             f"worst {atoms.symbols[i]}{i}-{atoms.symbols[j]}{j} at {distance:.2f} Å, at least "
             f"{limit:.2f} Å expected; choose smaller ligands, another diameter, center or seed"
         )
-    shape_name = shape if facets is None else f"wulff {facets}"
-    atoms.info |= {
-        "material": kind.name,
-        "ligands": ligands,
-        "shape": shape_name,
-        "center": design.center,
-        "lattice_constant": a,
-        "lattice_level": level,
-        "diameter": float(diameter),
-        "seed": seed,
-        "formal_charge": 0,
-    }
-    summary = summarise(atoms, kind, design.core, design.placements, a)
+    atoms.info |= recipe.parameters | {"center": design.center}
+    size = equivalent_diameter(design.core, recipe)
+    summary = summarise(
+        atoms, design.core, design.elements, design.placements, design.account, size
+    )
     if summary.formal_charge != 0:
         raise StructureError(f"{summary.formula} has formal charge {summary.formal_charge:+d}")
     return DotResult(atoms, replace(summary, parameters=dict(atoms.info)))
 
 
-def _cap(
-    core: Core, kind: Material, shell: list[tuple[Ligand, float]], diameter: float, seed: int
-) -> list[Placement]:
-    """Choose all ligand sites of one core. Raises: StructureError when there is no neutral way."""
-    # A core without one fully coordinated atom is a molecule, not a piece of the crystal.
-    if not (4 in core.cation_neighbours or 4 in core.anion_neighbours):
-        raise StructureError(
-            f"diameter {diameter:g} Å is too small: no {kind.name} atom keeps four neighbours "
-            "after removing under-coordinated atoms; use a larger diameter or another center"
-        )
-    rng = np.random.default_rng(seed)
-    n_x = balance(core, kind)
-    placements = place_x_type(core, n_x, [part for part in shell if part[0].is_x_type], rng)
-    neutral = [part for part in shell if not part[0].is_x_type]
-    return placements + place_l_type(core, placements, neutral, rng)
+def _design(recipe: Recipe, center: str) -> _Design:
+    """Cut, name the elements, choose all ligand sites.
+
+    Raises: StructureError when there is no neutral way.
+    """
+    core = cut_core(recipe.shape, recipe.lattice, center)
+    _check_size(core, recipe)
+    # Streams of their own: an option that needs chance does not change the ligands of others.
+    rng_elements, rng_removal = (np.random.default_rng([recipe.seed, k]) for k in (1, 2))
+    if recipe.material.structure == "perovskite":
+        return _design_perovskite(core, recipe, center, rng_elements)
+    inner = None
+    if recipe.inner_shape is not None:
+        inner = cut_core(recipe.inner_shape, recipe.lattice, center)
+    whole = assign_elements(core, recipe.material, rng_elements, inner, recipe.inner)
+    account = Account()
+    account.start(whole.symbols, core.n_pruned, recipe.material)
+    elements = whole
+    for n, take in ((recipe.remove_cations, take_cations), (recipe.remove_anions, take_anions)):
+        core, elements = _without(core, elements, take(core, n, rng_removal))
+    account.remove(whole.symbols, elements.symbols)
+    rng = np.random.default_rng(recipe.seed)
+    n_x = balance(core, elements)
+    placements = place_x_type(core, n_x, [p for p in recipe.ligands if p[0].is_x_type], rng)
+    neutral = [part for part in recipe.ligands if not part[0].is_x_type]
+    placements += place_l_type(core, placements, neutral, rng)
+    account.add(placements)
+    return _Design(center, core, elements, placements, account)
 
 
-def _assemble(design: _Design, kind: Material, vacuum: float) -> tuple[Atoms, list[tuple]]:
-    """Atoms in the box, cations then anions then ligands, and the pairs that are too close."""
-    core = design.core
-    core_symbols = [kind.cation] * len(core.cations) + [kind.anion] * len(core.anions)
-    core_positions = np.concatenate([core.cations, core.anions])
-    ligand_shell = place_ligands(core, design.placements, kind.cation)
-    relaxed = relax_ligands(ligand_shell, core_symbols, core_positions)
+def _without(core: Core, elements: Elements, smaller: Core) -> tuple[Core, Elements]:
+    """A core after removal and the elements that are left, matched by position."""
+    if smaller is core:
+        return core, elements
+    cations = {tuple(p): s for p, s in zip(core.cations, elements.cations, strict=True)}
+    anions = {tuple(p): s for p, s in zip(core.anions, elements.anions, strict=True)}
+    left = Elements(
+        tuple(cations[tuple(p)] for p in smaller.cations),
+        (),
+        tuple(anions[tuple(p)] for p in smaller.anions),
+    )
+    return smaller, left
+
+
+def _design_perovskite(
+    core: Core, recipe: Recipe, center: str, rng: np.random.Generator
+) -> _Design:
+    """Octahedra with a ligand on every terminal halide site; Cs sites balance the charge."""
+    core = add_a_sites(core, recipe.lattice.vectors[0, 0])
+    terminal = [part for part in recipe.ligands if part[0].is_x_type]
+    n_terminal = len(core.sites)
+    material = recipe.material
+    # Where the shell is the crystal's own mixture the whole dot has the exact composition.
+    if {x.name for x, _ in terminal} == {s for s, _ in material.anions}:
+        n_all = len(core.anions) + n_terminal
+        total = share_out(n_all, [share for _, share in material.anions])
+        names = [symbol for symbol, _ in material.anions]
+        counts = dict(zip(names, total, strict=True))
+        amounts = share_out(n_terminal, [amount for _, amount in terminal])
+        for (ligand, _), n in zip(terminal, amounts, strict=True):
+            counts[ligand.name] -= n
+        shares = tuple((s, max(0, n) / max(1, len(core.anions))) for s, n in counts.items())
+        material = replace(material, anion_shares=shares if len(shares) > 1 else ())
+    whole = assign_elements(core, material, rng)
+    account = Account()
+    account.start(whole.symbols, core.n_pruned, recipe.material)
+    placements = place_x_type(core, n_terminal, terminal, np.random.default_rng(recipe.seed))
+    account.add(placements)
+    core = balance_a_sites(core, whole.charge - n_terminal, rng)
+    elements = replace(whole, a_sites=whole.a_sites[: len(core.a_sites)])
+    account.remove(whole.symbols, elements.symbols)
+    return _Design(center, core, elements, placements, account)
+
+
+def _check_size(core: Core, recipe: Recipe) -> None:
+    """Raise StructureError for a molecule: a core without one fully coordinated atom."""
+    if (
+        core.coordination in core.cation_neighbours
+        or core.anion_coordination in core.anion_neighbours
+    ):
+        return
+    name = recipe.material.name
+    word = {4: "four", 6: "six"}[core.coordination]
+    problem = f"no {name} atom keeps {word} neighbours after removing under-coordinated atoms"
+    if recipe.material.structure == "perovskite":
+        problem = f"no two {name} octahedra share a corner"
+    raise StructureError(
+        f"diameter {recipe.diameter:g} Å is too small: {problem}; use a larger diameter or "
+        "another center"
+    )
+
+
+def _assemble(design: _Design, vacuum: float) -> tuple[Atoms, list[tuple]]:
+    """Atoms in the box: cations, anions, ligands; and the pairs that are too close."""
+    core, elements = design.core, design.elements
+    core_symbols = elements.symbols
+    ligand_shell = place_ligands(core, design.placements, elements.cations)
+    relaxed = relax_ligands(ligand_shell, core_symbols, core.positions)
     symbols = core_symbols + ligand_shell.symbols
-    positions = np.concatenate([core_positions, relaxed])
+    positions = np.concatenate([core.positions, relaxed])
     molecule = np.array([-1] * len(core_symbols) + ligand_shell.ligand_index)
     clashes = close_pairs(symbols, positions, molecule)
 
     low, high = positions.min(axis=0), positions.max(axis=0)
     atoms = Atoms(symbols, positions - low + vacuum, cell=high - low + 2 * vacuum, pbc=True)
-    neighbours = np.concatenate([core.cation_neighbours, core.anion_neighbours])
-    region = np.where(neighbours < 4, "surface", "core").tolist()
+    is_surface = np.concatenate(
+        [
+            core.cation_neighbours < core.coordination,
+            core.a_neighbours < N_CUBE_CORNERS,
+            core.anion_neighbours < core.anion_coordination,
+        ]
+    )
+    region = np.where(is_surface, "surface", "core").tolist()
     atoms.arrays["region"] = np.array(region + ["ligand"] * len(relaxed))
     # -1 in the core, else the number of the ligand, so that molecules stay recognisable.
     atoms.arrays["ligand_index"] = molecule

@@ -67,11 +67,11 @@ ALIASES = {"formate": "HCOO", "ammonia": "NH3", "chloride": "Cl", "bromide": "Br
 ALIASES |= {"fluoride": "F"}
 
 # Cation-donor bond lengths in Å, starting guesses that a minimisation refines. M-Cl: means of
-# PBE-optimised (Cd) and HLE17-optimised (In, Zn) dots; Cd-O: 300 K DFT mean of Cd68Se55(HCOO)26;
-# the other M-O and M-N: typical crystal values.
-_BOND_CL = {"Cd": 2.58, "Zn": 2.38, "In": 2.45}
-_BOND_O = {"Cd": 2.37, "Zn": 2.02, "In": 2.20}
-_BOND_N = {"Cd": 2.37, "Zn": 2.08, "In": 2.30}
+# PBE-optimised (Cd, Pb) and HLE17-optimised (In, Zn) dots; Cd-O: 300 K DFT mean of
+# Cd68Se55(HCOO)26; the other M-O and M-N: typical crystal values.
+_BOND_CL = {"Cd": 2.58, "Zn": 2.38, "In": 2.45, "Pb": 2.87}
+_BOND_O = {"Cd": 2.37, "Zn": 2.02, "In": 2.20, "Pb": 2.45}
+_BOND_N = {"Cd": 2.37, "Zn": 2.08, "In": 2.30, "Pb": 2.60}
 # Ionic radius of the halide minus that of Cl-, Å: Shannon, doi:10.1107/S0567739476001551.
 _FROM_CL = {"F": -0.48, "Cl": 0.0, "Br": 0.15, "I": 0.39}
 

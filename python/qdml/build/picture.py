@@ -13,11 +13,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.spatial import cKDTree
 
-from qdml.build.distances import CATIONS, is_bond
+from qdml.build.charges import CATIONS
+from qdml.build.distances import is_bond
 from qdml.build.dot import DotResult
 
 # Hues told apart also by the colour-blind (after Okabe and Ito); ligand atoms are lighter.
-COLORS = {"Cd": "#c9962c", "Zn": "#7d80b0", "In": "#a6757b", "S": "#e6c619", "Se": "#c4441c"}
+COLORS = {
+    "Cd": "#c9962c",
+    "Zn": "#7d80b0",
+    "In": "#a6757b",
+    "Pb": "#56606e",
+    "Cs": "#b58fd0",
+    "S": "#e6c619",
+    "Se": "#c4441c",
+}
 COLORS |= {"Te": "#8b4513", "P": "#e07b00", "F": "#9fd8c0", "Cl": "#2e9e5b", "Br": "#8c3b2a"}
 COLORS |= {"I": "#7b3fa0", "O": "#d62839", "C": "#4d4d4d", "N": "#3050d0", "H": "#e8e8e8"}
 SPHERE_SCALE = 0.62  # of the covalent radius
@@ -101,6 +110,8 @@ def _bonds(symbols: list[str], positions: np.ndarray) -> list[tuple[int, int]]:
         a, b = symbols[i], symbols[j]
         within_ligand = a not in CATIONS and b not in CATIONS
         distance = np.linalg.norm(positions[i] - positions[j])
+        if "Cs" in (a, b):  # twelve long ionic contacts would hide the octahedra
+            continue
         if (is_bond(a, b) or within_ligand) and distance < 1.2 * (radii[i] + radii[j]):
             pairs.append((i, j))
     return pairs

@@ -31,16 +31,18 @@ class LigandShell:
     donor_bonds: list[tuple[int, int, float]] = field(default_factory=list)  # atom, cation, Å
 
 
-def place_ligands(core: Core, placements: list[Placement], cation: str) -> LigandShell:
+def place_ligands(core: Core, placements: list[Placement], cations: tuple[str, ...]) -> LigandShell:
     """Place every ligand rigidly at its site, one after the other.
 
-    Each ligand is turned about its axis to stay farthest from the atoms placed before it.
+    `cations` are the symbols of `core.cations`. Each ligand is turned about its axis to stay
+    farthest from the atoms placed before it.
     """
     shell = LigandShell()
-    core_atoms = np.concatenate([core.cations, core.anions])
+    core_atoms = core.positions
     for index, placement in enumerate(placements):
         ligand = placement.ligand
-        length = bond_length(cation, ligand.donor)
+        # The longest of the bonds; the relaxation sets each one.
+        length = max(bond_length(cations[c], ligand.donor) for c in placement.cations)
         partners = _donor_partners(core, placement)
         origin, frame = _local_frame(core, placement, length)
         local = np.asarray(ligand.positions)
@@ -79,8 +81,12 @@ def _local_frame(core: Core, placement: Placement, length: float) -> tuple[np.nd
     """Origin [3] and rows (x, y, z) [3, 3] of the ligand's frame in the dot, Å."""
     site = core.sites[placement.site]
     ligand = placement.ligand
-    bound = list(placement.cations[:2] if ligand.n_donors == 2 else placement.cations)
+    bound = list(placement.cations)
     middle = core.cations[bound].mean(axis=0)
+    if len(bound) > 3:  # an anion site of rock salt with its cations in one plane or around it
+        z = _unit(site.position)
+        x = _unit(np.cross(z, [0.0, 0.0, 1.0] if abs(z[2]) < 0.9 else [1.0, 0.0, 0.0]))
+        return site.position, np.array([x, np.cross(z, x), z])
     z = _unit(site.position - middle)
     reach = float(np.linalg.norm(core.cations[bound] - middle, axis=1).mean())
     if len(bound) == 1:

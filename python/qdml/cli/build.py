@@ -10,38 +10,69 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from qdml.build import DotResult, build_dot, preset
+from qdml.build import PRESETS, DotResult, build_dot, preset
 from qdml.build.output import output_paths, write_all
 from qdml.errors import ConfigError
 
 
 def build(
     material: Annotated[
-        str | None, typer.Argument(help="CdS, CdSe, CdTe, ZnS, ZnSe, ZnTe or InP.")
+        str | None,
+        typer.Argument(
+            help="CdS CdSe CdTe ZnS ZnSe ZnTe InP PbS PbSe PbTe CsPbCl3 CsPbBr3 CsPbI3, an alloy "
+            "(CdSe0.5S0.5) or core/shell (CdSe/CdS)."
+        ),
     ] = None,
     diameter: Annotated[
         float | None, typer.Option("--diameter", "-d", help="Diameter of the cut, Å.")
     ] = None,
     ligands: Annotated[
-        str, typer.Option(help="F Cl Br I HCOO NH3; mixed as Cl:3,Br:1 or HCOO,NH3:0.5.")
-    ] = "Cl",
-    shape: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="sphere, tetrahedron, truncated-tetrahedron, octahedron, cuboctahedron, cube."
+            help="F Cl Br I HCOO NH3; mixed as Cl:3,Br:1 or HCOO,NH3:0.5. Default: Cl, or the "
+            "halides of a perovskite."
         ),
-    ] = "sphere",
+    ] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            help="sphere, tetrahedron, truncated-tetrahedron, octahedron, cuboctahedron, cube, "
+            "platelet; wurtzite: sphere, hexagonal-prism, platelet. Default: sphere, cube for "
+            "perovskites."
+        ),
+    ] = None,
     facets: Annotated[
         str | None,
-        typer.Option(help="Own Wulff shape instead of --shape: 100=1,111=1.15,-1-1-1=1.3."),
+        typer.Option(
+            help="Wulff shape by relative surface energies instead of --shape: "
+            "100=1,111=1.15,-1-1-1=1.3."
+        ),
     ] = None,
+    structure: Annotated[
+        str | None,
+        typer.Option(help="zincblende, wurtzite (CdSe), rocksalt or perovskite. Default: usual."),
+    ] = None,
+    monolayers: Annotated[
+        int | None, typer.Option(help="Thickness of a platelet, monolayers.")
+    ] = None,
+    core_diameter: Annotated[
+        float | None, typer.Option(help="Diameter of the core of a core/shell dot, Å.")
+    ] = None,
+    shell_monolayers: Annotated[
+        float | None, typer.Option(help="Shell thickness in (111) monolayers instead.")
+    ] = None,
+    remove_cations: Annotated[
+        int, typer.Option(min=0, help="Surface cations to leave out as MX2 units (Z type).")
+    ] = 0,
+    remove_anions: Annotated[
+        int, typer.Option(min=0, help="Surface anions to leave out; X ligands take their place.")
+    ] = 0,
     center: Annotated[str, typer.Option(help="auto, anion, cation, bond, edge or hole.")] = "auto",
     lattice: Annotated[
         str, typer.Option(help="Lattice constant: pbe, experiment or a number in Å.")
     ] = "pbe",
     preset_name: Annotated[
-        str | None,
-        typer.Option("--preset", help="Cd16Se13Cl6, Cd68Se55Cl26, Cd176Se147Cl58, In31P20Cl33."),
+        str | None, typer.Option("--preset", help=f"A published dot: {', '.join(PRESETS)}.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides between equivalent sites.")] = 0,
     vacuum: Annotated[float, typer.Option(help="Vacuum on every side of the box, Å.")] = 10.0,
@@ -52,42 +83,49 @@ def build(
 ) -> None:
     """Build a charge-balanced quantum dot with its ligand shell.
 
-    Cuts zinc blende, removes under-coordinated atoms, puts ligands on the empty anion sites of
+    Cuts the lattice, removes under-coordinated atoms, puts ligands on the empty anion sites of
     the surface until the formal charge is zero, and writes OUTPUT (extxyz) with a LAMMPS data
     file, a JSON summary and a picture beside it.
 
     Example: qdml build CdSe --diameter 20 --ligands Cl -o dot.extxyz
     """
     output_paths(output)  # a bad name is told before the work
+    options = {
+        "material": material,
+        "diameter": diameter,
+        "shape": shape,
+        "facets": facets,
+        "center": center,
+        "structure": structure,
+        "monolayers": monolayers,
+        "core_diameter": core_diameter,
+        "shell_monolayers": shell_monolayers,
+        "remove_cations": remove_cations,
+        "remove_anions": remove_anions,
+    }
     if preset_name is not None:
-        fixed = preset(preset_name)
-        given = {"material": (material, None), "diameter": (diameter, None)}
-        given |= {"center": (center, "auto"), "shape": (shape, "sphere"), "facets": (facets, None)}
-        for name, (value, default) in given.items():
-            if value not in (default, fixed.get(name, default)):
-                raise ConfigError(
-                    f"preset {preset_name} has {name} {fixed.get(name, default)}, found {value}; "
-                    "leave out one"
-                )
-        material, diameter, center = fixed["material"], fixed["diameter"], fixed["center"]
-        shape = fixed.get("shape", "sphere")
-    if material is None or diameter is None:
-        missing = "a material" if material is None else "--diameter"
+        options = _with_preset(preset_name, options)
+    if options["material"] is None or options["diameter"] is None:
+        missing = "a material" if options["material"] is None else "--diameter"
         raise ConfigError(f"qdml build needs {missing}, for example: qdml build CdSe --diameter 20")
-    result = build_dot(
-        material,
-        diameter,
-        ligands,
-        shape=shape,
-        facets=facets,
-        center=center,
-        lattice=lattice,
-        seed=seed,
-        vacuum=vacuum,
-    )
+    result = build_dot(ligands=ligands, lattice=lattice, seed=seed, vacuum=vacuum, **options)
     written = write_all(result, output, picture=picture)
     _print_summary(result, Console())
     typer.echo("wrote " + ", ".join(str(path) for path in written))
+
+
+def _with_preset(name: str, options: dict) -> dict:
+    """Options of a published dot. Raises: ConfigError when one was also given, differently."""
+    fixed = preset(name)
+    defaults = {"center": "auto", "remove_cations": 0, "remove_anions": 0}
+    for key, value in options.items():
+        default = defaults.get(key)
+        if value not in (default, fixed.get(key, default)):
+            wanted = fixed.get(key, default or "the default")
+            raise ConfigError(
+                f"preset {name} has {key.replace('_', ' ')} {wanted}, found {value}; leave out one"
+            )
+    return options | fixed
 
 
 def _print_summary(result: DotResult, console: Console) -> None:
@@ -99,6 +137,8 @@ def _print_summary(result: DotResult, console: Console) -> None:
     table.add_column()
     table.add_row("atoms", f"{summary.n_atoms}  ({_counts(summary.regions)})")
     table.add_row("formal charge", f"{summary.formal_charge:+d}" if summary.formal_charge else "0")
+    steps = [f"{step['charge']:+d}  {step['step']}" for step in summary.charge_account]
+    table.add_row("charge account", "\n".join(steps))
     table.add_row(
         "lattice",
         f"{values['lattice_constant']:g} Å ({values['lattice_level']}), "
@@ -109,8 +149,7 @@ def _print_summary(result: DotResult, console: Console) -> None:
         f"{summary.diameter_core:.1f} Å across the core, "
         f"{summary.diameter_equivalent:.1f} Å by volume",
     )
-    n_cations = summary.facets["cation, one dangling bond (111)"]
-    n_cations += summary.facets["cation, two dangling bonds (100)"]
+    n_cations = sum(n for name, n in summary.facets.items() if name.startswith("cation"))
     for name, count in summary.facets.items():
         share = f"  {count / n_cations:.0%}" if name.startswith("cation") and n_cations else ""
         table.add_row(f"surface {name}", f"{count}{share}")
