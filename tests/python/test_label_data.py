@@ -124,3 +124,18 @@ def test_the_bulk_frames_are_those_of_the_plan(frames):
         temperature = float(origin.rsplit("-", 1)[1].rstrip("K"))
         # harmonic: rms force grows with sqrt(T); 0.5 eV/A at 300 K (see the README table)
         assert 0.3 < np.mean(widths) / (0.5 * np.sqrt(temperature / 300)) < 2.5
+
+
+def test_every_start_of_the_dynamics_is_neutral_and_none_is_the_held_out_dot(monkeypatch):
+    monkeypatch.syspath_prepend(str(DATA))
+    plan = runpy.run_path(str(DATA / "sample_md.py"))
+    starts = [*plan["slab_starts"](), *plan["dot_starts"](), *plan["cluster_starts"]()]
+    assert len({start.origin for start in starts}) >= 20
+    assert {formal_charge(start.atoms) for start in starts} == {0}
+    formulas = {start.atoms.get_chemical_formula() for start in starts}
+    assert "Cd10Cl12Se4" not in formulas
+
+
+def test_no_isomer_of_the_held_out_dot_is_learnt(frames):
+    learnt = {f.get_chemical_formula() for f in frames if f.info["split"] != "test"}
+    assert "Cd10Cl12Se4" not in learnt
