@@ -26,6 +26,7 @@ public:
     /// Keep the candidates with r < cutoff at the positions `x` [n_total][3].
     void update(const double* const* x, double cutoff);
 
+    int n_local() const { return n_local_; }
     std::int64_t n_edges() const { return row_start_.empty() ? 0 : row_start_.back(); }
     const std::int64_t* row_start() const { return row_start_.data(); }  ///< [n_local + 1]
     const int* neighbor() const { return neighbor_.data(); }             ///< [n_edges]

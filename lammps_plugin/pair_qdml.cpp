@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/// Input, checks, compute and output of `pair_style qdml`.
+/// Input, checks and compute of `pair_style qdml`.
 
 #include "pair_qdml.h"
 
@@ -16,6 +16,7 @@
 #include "utils.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <new>
 
@@ -27,19 +28,20 @@ using namespace LAMMPS_NS;
 
 namespace {
 
-std::string join(const std::vector<std::string>& words)
+constexpr double kMebibyte = 1048576.0;
+
+bool is_potential(const std::string& word)
 {
-    std::string text;
-    for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
-    return text;
+    const std::string ending = ".qdml";
+    return word.size() > ending.size() && word.compare(word.size() - ending.size(), ending.size(), ending) == 0;
 }
 
 }  // namespace
 
-PairQdml::PairQdml(LAMMPS* lmp) : Pair(lmp), exchange_(comm, this)
+PairQdml::PairQdml(LAMMPS* lmp) : Pair(lmp), exchange_(comm, this), force_spread_(comm, this)
 {
     single_enable = 0;
-    restartinfo = 0;  // the potential is a file: pair_style and pair_coeff are repeated after read_restart
+    restartinfo = 1;
     writedata = 0;
     one_coeff = 1;
     manybody_flag = 1;
@@ -47,8 +49,7 @@ PairQdml::PairQdml(LAMMPS* lmp) : Pair(lmp), exchange_(comm, this)
     unit_convert_flag = utils::get_supported_conversions(utils::ENERGY);
     // The virial comes from the engine, edge by edge; F.r over ghosts would count it a second time.
     no_virial_fdotr_compute = 1;
-    // Sharing an edge half and half between its atoms is no centroid virial for a message-passing energy.
-    centroidstressflag = CENTROID_NOTAVAIL;
+    centroidstressflag = CENTROID_AVAIL;
 }
 
 PairQdml::~PairQdml()
@@ -75,21 +76,19 @@ void PairQdml::allocate()
 
 void PairQdml::settings(int narg, char** arg)
 {
-    auto precision = qdml::Precision::mixed;
-    for (int k = 0; k < narg; k += 2) {
-        if (std::strcmp(arg[k], "precision") != 0) {
-            error->all(FLERR, "pair_style qdml: unknown keyword '{}'; the only one is: precision mixed|double", arg[k]);
-        }
-        if (k + 1 >= narg) error->all(FLERR, "pair_style qdml: 'precision' needs a value, mixed or double");
-        if (std::strcmp(arg[k + 1], "mixed") == 0) {
-            precision = qdml::Precision::mixed;
-        } else if (std::strcmp(arg[k + 1], "double") == 0) {
-            precision = qdml::Precision::float64;
-        } else {
-            error->all(FLERR, "pair_style qdml: precision '{}' is not known; use mixed or double", arg[k + 1]);
-        }
+    qdml_lammps::Settings settings;
+    try {
+        settings = qdml_lammps::read_settings(std::vector<std::string>(arg, arg + narg));
+    } catch (const qdml::Error& fault) {
+        error->all(FLERR, fmt::format("pair_style qdml: {}", fault.what()));
     }
+    use_settings(settings);
+    // pair_style given again with the same potential: LAMMPS keeps the pair_coeff, so the file is read again.
+    if (committee_) load(paths_);
+}
 
+void PairQdml::use_settings(const qdml_lammps::Settings& settings)
+{
     if (std::strcmp(update->unit_style, "metal") == 0) {
         energy_unit_ = 1.0;
     } else if (std::strcmp(update->unit_style, "real") == 0) {
@@ -100,51 +99,73 @@ void PairQdml::settings(int narg, char** arg)
                    "the top of the input",
                    update->unit_style);
     }
-
-    // pair_style given again with the same potential: LAMMPS keeps the pair_coeff, so the file is read again.
-    const bool reload = engine_ && precision != precision_;
-    precision_ = precision;
-    if (reload) load_engine(path_);
+    settings_ = settings;
+    exchange_.set_halo(settings.halo);
 }
 
-void PairQdml::agree_or_stop(const std::string& problem)
+std::string PairQdml::agreed_problem(const std::string& problem)
 {
     // A file may be unreadable on one node only. All ranks learn of it, so none waits for the others.
     int mine = problem.empty() ? comm->nprocs : comm->me;
     int first = comm->nprocs;
     MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, world);
-    if (first == comm->nprocs) return;
+    if (first == comm->nprocs) return "";
     int length = static_cast<int>(problem.size());
     MPI_Bcast(&length, 1, MPI_INT, first, world);
     std::string text(problem);
     text.resize(static_cast<std::size_t>(length));
     MPI_Bcast(text.data(), length, MPI_CHAR, first, world);
-    error->all(FLERR, text);
+    return text;
 }
 
-void PairQdml::load_engine(const std::string& path)
+void PairQdml::agree_or_stop(const std::string& problem)
 {
-    std::string problem;
-    try {
-        const std::string found = utils::get_potential_file_path(path);
-        // A path that is not found still goes to the engine, whose message says why it cannot be opened.
-        engine_ = std::make_unique<qdml::Engine>(found.empty() ? path : found, precision_);
-    } catch (const qdml::Error& fault) {
-        problem = fmt::format("pair_coeff qdml: {}", fault.what());
-    } catch (const std::bad_alloc&) {
-        problem = fmt::format("pair_coeff qdml: not enough memory to read {}", path);
-    }
-    agree_or_stop(problem);
+    const std::string text = agreed_problem(problem);
+    if (!text.empty()) error->all(FLERR, text);
+}
 
-    const std::string& hash = engine_->info().hash;
-    std::string first = hash;
-    MPI_Bcast(first.data(), static_cast<int>(first.size()), MPI_CHAR, 0, world);
-    agree_or_stop(first == hash ? std::string()
-                                : fmt::format("pair_coeff qdml: {} differs between nodes: rank 0 read a file with hash {}, "
-                                              "rank {} one with hash {}; copy the same file to all nodes",
-                                              path, first.substr(0, 12), comm->me, hash.substr(0, 12)));
-    path_ = path;
-    comm_forward = std::max(1, qdml_lammps::GhostExchange::doubles_per_row(engine_->max_exchange_width(), is_mixed()));
+std::string PairQdml::load_problem(const std::vector<std::string>& paths, qdml::Precision precision,
+                                   std::unique_ptr<qdml_lammps::Committee>& committee)
+{
+    try {
+        std::vector<std::string> found;
+        for (const auto& path : paths) {
+            // A path that is not found still goes to the engine, whose message says why it cannot be opened.
+            const std::string place = utils::get_potential_file_path(path);
+            found.push_back(place.empty() ? path : place);
+        }
+        committee = std::make_unique<qdml_lammps::Committee>(found, precision);
+        if (settings_.memory_mib > 0) committee->set_memory_limit(settings_.memory_mib * kMebibyte);
+    } catch (const qdml::Error& fault) {
+        return fmt::format("pair_coeff qdml: {}", fault.what());
+    } catch (const std::bad_alloc&) {
+        return "pair_coeff qdml: not enough memory to read the potential";
+    }
+    return "";
+}
+
+void PairQdml::load(const std::vector<std::string>& paths)
+{
+    minimizer_.reset();
+    agree_or_stop(load_problem(paths, settings_.precision, committee_));
+    for (int m = 0; m < committee_->size(); ++m) {
+        const std::string& hash = committee_->info(m).hash;
+        std::string first = hash;
+        MPI_Bcast(first.data(), static_cast<int>(first.size()), MPI_CHAR, 0, world);
+        agree_or_stop(first == hash ? std::string()
+                                    : fmt::format("pair_coeff qdml: {} differs between nodes: rank 0 read a file with hash {}, "
+                                                  "rank {} one with hash {}; copy the same file to all nodes",
+                                                  paths[static_cast<std::size_t>(m)], first.substr(0, 12), comm->me,
+                                                  hash.substr(0, 12)));
+    }
+    paths_ = paths;
+    const int n_members = committee_->size();
+    comm_forward = std::max(1, qdml_lammps::GhostExchange::doubles_per_row(committee_->max_exchange_width(),
+                                                                           settings_.is_mixed(), settings_.halo));
+    comm_reverse = qdml_lammps::ForceSpread::doubles_per_atom(n_members);
+    nextra = n_members > 1 ? 2 : 0;
+    pvector = n_members > 1 ? spread_values_ : nullptr;
+    short_distances_.configure(settings_.extrapolation, committee_->distances_seen(), committee_->species());
     run_was_printed_ = false;
     list_is_new_ = true;
 }
@@ -153,26 +174,40 @@ void PairQdml::coeff(int narg, char** arg)
 {
     if (!allocated) allocate();
     const int ntypes = atom->ntypes;
-    if (narg < 4 || std::strcmp(arg[0], "*") != 0 || std::strcmp(arg[1], "*") != 0) {
+    if (narg < 3 || std::strcmp(arg[0], "*") != 0 || std::strcmp(arg[1], "*") != 0) {
         error->all(FLERR, "pair_coeff for qdml must read: pair_coeff * * FILE.qdml ELEMENT_1 ... ELEMENT_{}", ntypes);
     }
-    if (narg != 3 + ntypes) {
+    std::vector<std::string> paths, elements;
+    for (int k = 2; k < narg; ++k) (is_potential(arg[k]) ? paths : elements).emplace_back(arg[k]);
+    if (paths.empty()) {
+        error->all(FLERR, "pair_coeff qdml: no potential among the arguments; its name must end in .qdml, found: {}",
+                   utils::join_words(elements, " "));
+    }
+    if (static_cast<int>(elements.size()) != ntypes) {
         error->all(FLERR,
                    "pair_coeff qdml: found {} element name(s), expected {}, one for each atom type (the same element may be "
                    "repeated, NULL leaves a type to other pair styles)",
-                   narg - 3, ntypes);
+                   elements.size(), ntypes);
     }
-    load_engine(arg[2]);
+    restart_problem_.clear();
+    load(paths);
+    map_types(elements);
+    compare_with_restart();
+    print_model();
+}
 
-    const auto& species = engine_->info().species;
+void PairQdml::map_types(const std::vector<std::string>& elements)
+{
+    const int ntypes = atom->ntypes;
+    const auto& species = committee_->species();
     for (int type = 1; type <= ntypes; ++type) {
-        const std::string element = arg[2 + type];
+        const std::string& element = elements[static_cast<std::size_t>(type) - 1];
         map[type] = -1;
         if (element == "NULL") continue;
         const auto place = std::find(species.begin(), species.end(), element);
         if (place == species.end()) {
             error->all(FLERR, "pair_coeff qdml: element '{}' of atom type {} is not in {}; its species are: {}", element, type,
-                       arg[2], join(species));
+                       paths_text(), utils::join_words(species, " "));
         }
         map[type] = static_cast<int>(place - species.begin());
     }
@@ -183,17 +218,22 @@ void PairQdml::coeff(int narg, char** arg)
             n_set += setflag[i][j];
         }
     }
-    if (n_set == 0) error->all(FLERR, "pair_coeff qdml: all atom types are NULL; name at least one element of {}", arg[2]);
-    print_model();
+    if (n_set == 0) {
+        error->all(FLERR, "pair_coeff qdml: all atom types are NULL; name at least one element of {}", paths_text());
+    }
 }
 
 void PairQdml::init_style()
 {
-    if (!engine_) error->all(FLERR, "pair_style qdml: no potential; give pair_coeff * * FILE.qdml with the elements");
+    if (!restart_problem_.empty()) error->all(FLERR, restart_problem_);
+    if (!committee_) error->all(FLERR, "pair_style qdml: no potential; give pair_coeff * * FILE.qdml with the elements");
     if (force->newton_pair == 0) {
         error->all(FLERR,
                    "pair_style qdml needs newton pair on: put 'newton on' before the simulation box is created, and do not "
                    "use '-suffix gpu' or 'package gpu', which turn it off");
+    }
+    if (atom->tag_enable == 0) {
+        error->all(FLERR, "pair_style qdml needs atom IDs, because neighbours are summed in their order; remove 'atom_modify id no'");
     }
     if (atom->molecular != Atom::ATOMIC && atom->nbonds > 0) {
         for (int k = 1; k <= 3; ++k) {
@@ -205,10 +245,40 @@ void PairQdml::init_style()
             }
         }
     }
+    choose_committee();
     neighbor->add_request(this, NeighConst::REQ_FULL);
     // LAMMPS sizes its buffers from the top-level pair style. A hybrid style asked its sub-styles before pair_coeff.
-    if (force->pair) force->pair->comm_forward = std::max(force->pair->comm_forward, comm_forward);
+    if (force->pair) {
+        force->pair->comm_forward = std::max(force->pair->comm_forward, comm_forward);
+        force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
+    }
     list_is_new_ = true;
+    reset_run_counts();
+}
+
+/// In mixed precision the energy of 64 atoms is uncertain by some 1e-7 eV, as much as a line search near a minimum gains: it
+/// would end early with "linesearch alpha is zero". Minimisations therefore run in fp64, about twice as long per step.
+void PairQdml::choose_committee()
+{
+    const bool is_minimisation = update->whichflag == 2;
+    if (!is_minimisation || !settings_.is_mixed() || !settings_.minimize_in_double) {
+        minimizer_.reset();
+        return;
+    }
+    if (minimizer_) return;
+    std::string problem = load_problem(paths_, qdml::Precision::float64, minimizer_);
+    for (int m = 0; problem.empty() && m < committee_->size(); ++m) {
+        if (minimizer_->info(m).hash == committee_->info(m).hash) continue;
+        problem = fmt::format("pair_style qdml: {} has changed since pair_coeff read it: its hash was {}, now it is {}; give pair_coeff "
+                              "again",
+                              paths_[static_cast<std::size_t>(m)], committee_->info(m).hash, minimizer_->info(m).hash);
+    }
+    agree_or_stop(problem);
+    comm_forward = std::max(comm_forward, qdml_lammps::GhostExchange::doubles_per_row(minimizer_->max_exchange_width(), false,
+                                                                                      settings_.halo));
+    if (comm->me == 0) {
+        utils::logmesg(lmp, "pair qdml: this minimisation runs in double precision ('minimize mixed' in pair_style does not)\n");
+    }
 }
 
 void PairQdml::init_list(int id, NeighList* new_list)
@@ -217,7 +287,33 @@ void PairQdml::init_list(int id, NeighList* new_list)
     list_is_new_ = true;
 }
 
-double PairQdml::init_one(int /*i*/, int /*j*/) { return engine_->info().cutoff; }
+double PairQdml::init_one(int /*i*/, int /*j*/) { return committee_->cutoff(); }
+
+void PairQdml::update_graph()
+{
+    const int n_total = atom->nlocal + atom->nghost;
+    if (list_is_new_ || neighbor->ago == 0) {
+        species_.resize(static_cast<std::size_t>(n_total));
+        for (int i = 0; i < n_total; ++i) species_[static_cast<std::size_t>(i)] = map[atom->type[i]];
+        edges_.rebuild(*list, atom->nlocal, species_.data(), atom->x, atom->tag);
+        list_is_new_ = false;
+    }
+    edges_.update(atom->x, active().cutoff());
+}
+
+void PairQdml::check_distances()
+{
+    short_distances_.measure(edges_, species_.data(), atom->tag);
+    if (!short_distances_.wants_report(!eflag_global && neighbor->ago != 0)) return;
+    for (const auto& line : short_distances_.report(world)) {
+        const std::string text = fmt::format("pair_style qdml: step {}: atoms closer than in the training data: {}",
+                                             update->ntimestep, line);
+        if (short_distances_.is_error()) {
+            error->all(FLERR, text + "; the forces cannot be trusted ('extrapolation warn' or 'off' goes on)");
+        }
+        if (comm->me == 0) error->warning(FLERR, text + " (said once per pair of elements)");
+    }
+}
 
 void PairQdml::compute(int eflag, int vflag)
 {
@@ -231,14 +327,8 @@ void PairQdml::compute(int eflag, int vflag)
 #endif
 
     try {
-        if (list_is_new_ || neighbor->ago == 0) {
-            species_.resize(static_cast<std::size_t>(n_total));
-            for (int i = 0; i < n_total; ++i) species_[i] = map[atom->type[i]];
-            edges_.rebuild(*list, n_local, species_.data(), atom->x, atom->tag);
-            list_is_new_ = false;
-        }
-        edges_.update(atom->x, engine_->info().cutoff);
-
+        update_graph();
+        check_distances();
         qdml::Graph graph;
         graph.n_local = n_local;
         graph.n_total = n_total;
@@ -246,24 +336,28 @@ void PairQdml::compute(int eflag, int vflag)
         graph.row_start = edges_.row_start();
         graph.neighbor = edges_.neighbor();
         graph.edge_vector = edges_.edge_vector();
+        graph.position = n_total > 0 ? atom->x[0] : nullptr;
         qdml::Request request;
-        request.atom_energy = eflag_atom != 0;
+        request.atom_energy = true;
         request.atom_virial = vflag_atom != 0;
+        request.centroid_virial = cvflag_atom != 0;
         // Every rank gets here in every step, also one without atoms: the exchanges inside are collective.
-        exchange_.reset_counts();
-        engine_->compute(graph, request, &exchange_, result_);
+        active().compute(graph, request, &exchange_, result_);
+        n_computes_ += 1.0;
     } catch (const LAMMPSException&) {
-        throw;  // raised by LAMMPS inside an exchange; it has its own message
+        throw;  // raised by LAMMPS itself, with its own message
     } catch (const qdml::Error& fault) {
-        error->one(FLERR, "pair_style qdml ({}): {}", path_, fault.what());
+        error->one(FLERR, "pair_style qdml ({}): {}", paths_text(), fault.what());
     } catch (const std::bad_alloc&) {
         error->one(FLERR,
                    "pair_style qdml ({}): not enough memory for {} atoms, {} ghosts and {} edges on rank {} (about {:.0f} "
-                   "MiB); use more ranks on more nodes",
-                   path_, n_local, n_total - n_local, edges_.n_edges(), comm->me,
-                   static_cast<double>(engine_->memory_estimate(n_local, n_total - n_local, edges_.n_edges())) / 1048576.0);
+                   "MiB); use more ranks on more nodes, or the keyword memory",
+                   paths_text(), n_local, n_total - n_local, edges_.n_edges(), comm->me,
+                   active().memory_estimate(n_local, n_total - n_local, edges_.n_edges()) / kMebibyte);
     }
     add_results();
+    const bool spread_now = spread_is_triggered_ ? trigger_force_spread_ != 0 : spread_is_wanted_;
+    if (active().size() > 1 && (eflag_global || spread_now)) add_spread();
     if (!run_was_printed_) print_run();
 }
 
@@ -272,9 +366,9 @@ void PairQdml::add_results()
     const int n_local = atom->nlocal;
     const int n_total = atom->nlocal + atom->nghost;
     const double unit = energy_unit_;
-    // LAMMPS order xx yy zz xy xz yz of a row-major 3 x 3 tensor, off-diagonals symmetrised.
-    constexpr int kRow[6] = {0, 4, 8, 1, 2, 5};
-    constexpr int kColumn[6] = {0, 4, 8, 3, 6, 7};
+    // LAMMPS order xx yy zz xy xz yz (yx zx zy) of a row-major 3 x 3 tensor; six are symmetrised.
+    constexpr int kRow[9] = {0, 4, 8, 1, 2, 5, 3, 6, 7};
+    constexpr int kTransposed[6] = {0, 4, 8, 3, 6, 7};
 
     // Forces on ghosts go back to their owners by LAMMPS' reverse communication (newton on).
     double* const* f = atom->f;
@@ -283,48 +377,47 @@ void PairQdml::add_results()
     }
     if (eflag_global) eng_vdwl += unit * result_.energy;
     if (vflag_global) {
-        for (int v = 0; v < 6; ++v) virial[v] += 0.5 * unit * (result_.virial[kRow[v]] + result_.virial[kColumn[v]]);
+        for (int v = 0; v < 6; ++v) virial[v] += 0.5 * unit * (result_.virial[kRow[v]] + result_.virial[kTransposed[v]]);
     }
     if (eflag_atom) {
-        for (int i = 0; i < n_local; ++i) eatom[i] += unit * result_.atom_energy[i];
+        for (int i = 0; i < n_local; ++i) eatom[i] += unit * result_.atom_energy[static_cast<std::size_t>(i)];
     }
     if (vflag_atom) {
         for (int i = 0; i < n_total; ++i) {
             const double* w = &result_.atom_virial[9 * static_cast<std::size_t>(i)];
-            for (int v = 0; v < 6; ++v) vatom[i][v] += 0.5 * unit * (w[kRow[v]] + w[kColumn[v]]);
+            for (int v = 0; v < 6; ++v) vatom[i][v] += 0.5 * unit * (w[kRow[v]] + w[kTransposed[v]]);
+        }
+    }
+    if (cvflag_atom) {
+        for (int i = 0; i < n_total; ++i) {
+            const double* w = &result_.centroid_virial[9 * static_cast<std::size_t>(i)];
+            for (int v = 0; v < 9; ++v) cvatom[i][v] += unit * w[kRow[v]];
         }
     }
 }
 
-void PairQdml::print_model()
+void PairQdml::add_spread()
 {
-    if (comm->me != 0) return;
-    const auto& info = engine_->info();
-    std::string text = fmt::format("pair qdml: {} (hash {})\n", info.path, info.hash.substr(0, 12));
-    text += fmt::format("  {}\n", info.architecture);
-    text += "  types:";
-    for (int type = 1; type <= atom->ntypes; ++type) {
-        text += fmt::format(" {} = {}", type, map[type] < 0 ? "NULL" : info.species[map[type]]);
+    const int n_local = atom->nlocal;
+    const int n_members = active().size();
+    const auto& spread = force_spread_.compute(active(), n_local, n_local + atom->nghost);
+    spread_.resize(static_cast<std::size_t>(std::max(1, n_local)));
+    double most = 0.0;
+    for (int i = 0; i < n_local; ++i) {
+        spread_[static_cast<std::size_t>(i)] = energy_unit_ * spread[static_cast<std::size_t>(i)];
+        most = std::max(most, spread_[static_cast<std::size_t>(i)]);
     }
-    text += fmt::format("\n  precision {}, libqdml {}, {} rank(s) with {} thread(s) each\n", is_mixed() ? "mixed" : "double",
-                        qdml::version(), comm->nprocs, comm->nthreads);
-    utils::logmesg(lmp, text);
-}
+    MPI_Allreduce(&most, &max_force_spread_, 1, MPI_DOUBLE, MPI_MAX, world);
 
-void PairQdml::print_run()
-{
-    run_was_printed_ = true;
-    const int n_ghost = atom->nghost;
-    const double mine[2] = {
-        static_cast<double>(engine_->memory_estimate(atom->nlocal, n_ghost, edges_.n_edges())) + edges_.memory_bytes(),
-        static_cast<double>(n_ghost)};
-    double most[2] = {};
-    MPI_Reduce(mine, most, 2, MPI_DOUBLE, MPI_MAX, 0, world);
-    if (comm->me != 0) return;
-    utils::logmesg(lmp, fmt::format("pair qdml: features go to ghosts layer by layer ({} communication), {} exchanges and {} "
-                                    "bytes per ghost and step; at most {:.0f} ghosts and about {:.1f} MiB on a rank\n",
-                                    comm->style == Comm::BRICK ? "brick" : "tiled", exchange_.n_exchanges(),
-                                    exchange_.bytes_per_ghost(), most[1], most[0] / 1048576.0));
+    std::vector<double> energy(static_cast<std::size_t>(n_members));
+    MPI_Allreduce(active().member_energy().data(), energy.data(), n_members, MPI_DOUBLE, MPI_SUM, world);
+    double mean = 0.0, squares = 0.0;
+    for (const double e : energy) mean += e / n_members;
+    for (const double e : energy) squares += (e - mean) * (e - mean) / n_members;
+    energy_spread_ = energy_unit_ * std::sqrt(squares);
+    // compute pair adds pvector up over the ranks
+    spread_values_[0] = comm->me == 0 ? max_force_spread_ : 0.0;
+    spread_values_[1] = comm->me == 0 ? energy_spread_ : 0.0;
 }
 
 int PairQdml::pack_forward_comm(int n, int* list, double* buf, int /*pbc_flag*/, int* /*pbc*/)
@@ -334,14 +427,6 @@ int PairQdml::pack_forward_comm(int n, int* list, double* buf, int /*pbc_flag*/,
 
 void PairQdml::unpack_forward_comm(int n, int first, double* buf) { exchange_.unpack(n, first, buf); }
 
-double PairQdml::memory_usage()
-{
-    double bytes = Pair::memory_usage() + edges_.memory_bytes();
-    bytes += static_cast<double>(species_.capacity() * sizeof(int));
-    bytes += static_cast<double>((result_.force.capacity() + result_.atom_energy.capacity() + result_.atom_virial.capacity()) *
-                                 sizeof(double));
-    if (engine_) {
-        bytes += static_cast<double>(engine_->memory_estimate(atom->nlocal, atom->nghost, edges_.n_edges()));
-    }
-    return bytes;
-}
+int PairQdml::pack_reverse_comm(int n, int first, double* buf) { return force_spread_.pack(n, first, buf); }
+
+void PairQdml::unpack_reverse_comm(int n, int* list, double* buf) { force_spread_.unpack(n, list, buf); }

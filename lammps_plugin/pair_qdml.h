@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/// `pair_style qdml [precision mixed|double]`, `pair_coeff * * model.qdml Cd Se Cl`: glue between LAMMPS and libqdml.
+/// `pair_style qdml [keyword value ...]`, `pair_coeff * * model.qdml [...] Cd Se Cl`: glue between LAMMPS and libqdml.
 ///
 /// Metal units pass through; in real units energies are converted with LAMMPS' own factor. All mathematics is in libqdml.
+/// pair_qdml.cpp: input, checks, compute; pair_qdml_output.cpp: messages and extract; pair_qdml_restart.cpp: restart files.
 #pragma once
 
+#include "committee.h"
 #include "edge_list.h"
+#include "force_spread.h"
 #include "ghost_exchange.h"
 #include "pair.h"
 #include "qdml/engine.hpp"
+#include "settings.h"
+#include "short_distances.h"
 
 #include <memory>
 #include <string>
@@ -26,32 +31,74 @@ public:
     double init_one(int i, int j) override;
     void init_list(int id, class NeighList* list) override;
     void compute(int eflag, int vflag) override;
+    void finish() override;
     double memory_usage() override;
+
+    void* extract(const char* name, int& dim) override;
+    void* extract_peratom(const char* name, int& n_columns) override;
+
+    void write_restart(FILE* file) override;
+    void read_restart(FILE* file) override;
+    void write_restart_settings(FILE* file) override;
+    void read_restart_settings(FILE* file) override;
 
     int pack_forward_comm(int n, int* list, double* buf, int pbc_flag, int* pbc) override;
     void unpack_forward_comm(int n, int first, double* buf) override;
+    int pack_reverse_comm(int n, int first, double* buf) override;
+    void unpack_reverse_comm(int n, int* list, double* buf) override;
 
 private:
     void allocate();
-    void load_engine(const std::string& path);
+    void use_settings(const qdml_lammps::Settings& settings);
+    void load(const std::vector<std::string>& paths);
+    void map_types(const std::vector<std::string>& elements);
     void agree_or_stop(const std::string& problem);
+    std::string agreed_problem(const std::string& problem);
+    std::string load_problem(const std::vector<std::string>& paths, qdml::Precision precision,
+                             std::unique_ptr<qdml_lammps::Committee>& committee);
+    void choose_committee();
+    qdml_lammps::Committee& active() { return minimizer_ ? *minimizer_ : *committee_; }
+    std::string paths_text() const;
+    void update_graph();
+    void check_distances();
+    void add_results();
+    void add_spread();
+
     void print_model();
     void print_run();
-    void add_results();
-    bool is_mixed() const { return precision_ == qdml::Precision::mixed; }
+    void reset_run_counts();
 
-    qdml::Precision precision_ = qdml::Precision::mixed;
+    void compare_with_restart();
+
+    qdml_lammps::Settings settings_;
     double energy_unit_ = 1.0;  ///< LAMMPS energy unit per eV
-    std::unique_ptr<qdml::Engine> engine_;
-    std::string path_;
+    std::unique_ptr<qdml_lammps::Committee> committee_;
+    std::unique_ptr<qdml_lammps::Committee> minimizer_;  ///< the same files in fp64, while a minimisation runs
+    std::vector<std::string> paths_;  ///< as in pair_coeff
 
     qdml_lammps::GhostExchange exchange_;
     qdml_lammps::EdgeList edges_;
+    qdml_lammps::ShortDistances short_distances_;
     std::vector<int> species_;  ///< [n_total] model species, -1 for NULL types
     qdml::Result result_;
+    bool list_is_new_ = true;  ///< the neighbour list was replaced since the last compute
 
-    bool list_is_new_ = true;    ///< the neighbour list was replaced since the last compute
+    // what extract and extract_peratom hand out, in LAMMPS units
+    qdml_lammps::ForceSpread force_spread_;
+    std::vector<double> spread_, nearest_, ratio_, atom_energy_;  ///< [n_local]
+    double spread_values_[2] = {};  ///< largest force spread, energy spread; valid on rank 0 (pvector)
+    double max_force_spread_ = 0.0, energy_spread_ = 0.0;  ///< the same on all ranks
+    int trigger_force_spread_ = 0;  ///< set by fix pair for one step
+    int trigger_other_ = 0;         ///< everything else is always at hand
+    bool spread_is_triggered_ = false, spread_is_wanted_ = false;
+
+    // of one run
     bool run_was_printed_ = false;  ///< exchange and memory figures are known after the first compute
+    double n_computes_ = 0.0;
+
+    // of a restart file that was read
+    std::vector<std::string> restart_paths_, restart_hashes_;
+    std::string restart_problem_;  ///< why its potential could not be used; pair_coeff clears it
 };
 
 }  // namespace LAMMPS_NS

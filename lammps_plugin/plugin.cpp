@@ -6,7 +6,6 @@
 
 #include "pair_qdml.h"
 
-#include "comm.h"
 #include "error.h"
 #include "lammps.h"
 
@@ -29,27 +28,35 @@ struct lammpsplugin_t {
     void* handle;
 };
 
-static void* create_pair_qdml(void* lmp) { return new LAMMPS_NS::PairQdml(static_cast<LAMMPS*>(lmp)); }
+/// The release the headers are of; without their version.h the plugin takes whatever LAMMPS loads it.
+static const char* built_for(const LAMMPS* lammps)
+{
+#ifdef QDML_LAMMPS_VERSION
+    (void)lammps;
+    return QDML_LAMMPS_VERSION;
+#else
+    return lammps->version;
+#endif
+}
+
+static void* create_pair_qdml(void* lmp)
+{
+    auto* lammps = static_cast<LAMMPS*>(lmp);
+    // C++ objects are shared with LAMMPS, so headers of another release crash without a message of their own. An update of a
+    // stable release keeps the date and the layout. Refused here and not at loading, which happens in runs without qdml too.
+    if (std::strcmp(lammps->version, built_for(lammps)) != 0) {
+        lammps->error->all(FLERR,
+                           "pair_style qdml: qdmlplugin.so was compiled for LAMMPS {}, this is LAMMPS {}; compile the plugin "
+                           "against the headers of this LAMMPS (docs/lammps.md, \"Another LAMMPS\")",
+                           built_for(lammps), lammps->version);
+    }
+    return new LAMMPS_NS::PairQdml(lammps);
+}
 
 __attribute__((visibility("default"))) void lammpsplugin_init(void* lmp, void* handle, void* register_function)
 {
-    auto* lammps = static_cast<LAMMPS*>(lmp);
-#ifdef QDML_LAMMPS_VERSION
-    // C++ objects are shared with LAMMPS, so headers of another release can crash without a message of their own.
-    // An update of a stable release keeps the date and the layout.
-    if (std::strcmp(lammps->version, QDML_LAMMPS_VERSION) != 0 && lammps->comm && lammps->comm->me == 0) {
-        lammps->error->warning(FLERR,
-                               "qdmlplugin.so was compiled for LAMMPS {}, this is LAMMPS {}; rebuild the plugin against "
-                               "this LAMMPS (docs/lammps.md)",
-                               QDML_LAMMPS_VERSION, lammps->version);
-    }
-#endif
     lammpsplugin_t plugin = {};
-#ifdef QDML_LAMMPS_VERSION
-    plugin.version = QDML_LAMMPS_VERSION;
-#else
-    plugin.version = lammps->version;
-#endif
+    plugin.version = built_for(static_cast<LAMMPS*>(lmp));
     plugin.style = "pair";
     plugin.name = "qdml";
     plugin.info = "qdml: message-passing potentials for quantum dots";

@@ -42,3 +42,34 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     path = tmp_path_factory.mktemp("model") / "random.qdml"
     return random_model(path, SPECIES, l_max=2, channels=16, message_channels=16, layers=3, seed=7)
+
+
+@pytest.fixture(scope="session")
+def committee(model: Path) -> tuple[Path, ...]:
+    """Three members that differ in size, cutoff and the order of their species."""
+    from models import random_model
+
+    folder = model.parent
+    other = random_model(folder / "other.qdml", SPECIES, channels=16, message_channels=16, seed=8)
+    small = random_model(
+        folder / "small.qdml",
+        ("Se", "Cl", "Cd"),
+        l_max=1,
+        channels=8,
+        message_channels=32,
+        layers=2,
+        cutoff=4.2,
+        seed=9,
+    )
+    return model, other, small
+
+
+@pytest.fixture(scope="session")
+def wary(model: Path) -> Path:
+    """The random potential with training distances that the cases fall short of in part."""
+    from qdml.modelfile import read_model, write_model
+
+    path = model.parent / "wary.qdml"
+    metadata, tensors = read_model(model)
+    write_model(path, metadata | {"distances_seen": {"Cd-Se": 2.6, "Se-Se": 3.0}}, tensors)
+    return path

@@ -99,11 +99,19 @@ uncompute press
 """
 
 
+def read_columns(path: Path) -> list[np.ndarray]:
+    """All frames of a dump [rows, columns]; rows as they were written."""
+    frames = path.read_text().split("ITEM: ATOMS")[1:]
+    return [
+        np.array([row.split() for row in frame.split("ITEM:")[0].splitlines()[1:]], dtype=float)
+        for frame in frames
+    ]
+
+
 def read_results(folder: Path, name: str) -> Results:
     """Read what `measure` stored (its last frame)."""
     numbers = np.array((folder / f"{name}.result").read_text().split(), dtype=float)
-    frame = (folder / f"{name}.dump").read_text().split("ITEM: ATOMS")[-1].splitlines()[1:]
-    table = np.array([line.split() for line in frame], dtype=float)
+    table = read_columns(folder / f"{name}.dump")[-1]
     return Results(
         ids=table[:, 0].astype(int),
         energy=numbers[0],
@@ -116,11 +124,16 @@ def read_results(folder: Path, name: str) -> Results:
 
 
 def run(
-    folder: Path, deck: str, ranks: int = 1, threads: int = 1, name: str = "in.test"
+    folder: Path,
+    deck: str,
+    ranks: int = 1,
+    threads: int = 1,
+    name: str = "in.test",
+    arguments: tuple[str, ...] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run a deck and return what LAMMPS printed; a run longer than TIMEOUT is a failed test."""
     (folder / name).write_text(deck)
-    command = lammps_command(["-in", name, "-log", f"{name}.log", "-nocite"], ranks)
+    command = lammps_command(["-in", name, "-log", f"{name}.log", "-nocite", *arguments], ranks)
     return subprocess.run(
         command,
         cwd=folder,

@@ -3,13 +3,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from lammps_cases import CASES
-from lammps_runner import run, system, write_data
+from lammps_runner import run, run_ok, system, write_data
+from qdml.lammps import PLUGIN_NAME, plugin_folder
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden/broken"
+SMALL = CASES["isolated atoms"].atoms
+
 
 # name -> (keywords of `system`, commands instead of the default pair lines or None, message)
 FAULTS = {
     "units": ({"units": "electron"}, None, "units electron are not supported; put 'units metal'"),
+    "units lj": ({"units": "lj"}, None, "units lj are not supported; put 'units metal'"),
     "newton": ({"before": "newton off"}, None, "needs newton pair on: put 'newton on' before"),
     "element": (
         {"elements": "Cd Pb Cl"},
@@ -21,27 +29,64 @@ FAULTS = {
         None,
         "found 2 element name(s), expected 3, one for each atom type",
     ),
+    "no elements": ({"elements": ""}, None, "found 0 element name(s), expected 3"),
     "all NULL": ({"elements": "NULL NULL NULL"}, None, "all atom types are NULL"),
     "missing file": (
         {},
         "pair_style qdml\npair_coeff * * nothere.qdml Cd Se Cl",
         "nothere.qdml",
     ),
-    "damaged file": ({}, "pair_style qdml\npair_coeff * * cut.qdml Cd Se Cl", "cut.qdml"),
+    "cut file": ({}, "pair_style qdml\npair_coeff * * cut.qdml Cd Se Cl", "[file_truncated]"),
+    "file of a newer format": (
+        {},
+        "pair_style qdml\npair_coeff * * {golden}/format-2.qdml Cd Se Cl",
+        "install a newer qdml [format_from_the_future]",
+    ),
+    "other file name": (
+        {},
+        "pair_style qdml\npair_coeff * * model.bin Cd Se Cl",
+        "no potential among the arguments; its name must end in .qdml",
+    ),
+    "committee of other elements": (
+        {},
+        "pair_style qdml\npair_coeff * * {model} {golden}/good.qdml Cd Se Cl",
+        "members of a committee must have the same elements: {model} has Cd Se Cl, "
+        "{golden}/good.qdml has Cd Se",
+    ),
     "no pair_coeff": ({}, "pair_style qdml", "All pair coeffs are not set"),
-    "no elements": (
-        {"elements": ""},
-        None,
+    "not all types": (
+        {},
+        "pair_style hybrid qdml zero 5.0\npair_coeff 1 2 qdml {model} Cd Se Cl",
         "must read: pair_coeff * * FILE.qdml ELEMENT_1 ... ELEMENT_3",
     ),
-    "keyword": ({}, "pair_style qdml exact", "unknown keyword 'exact'"),
-    "no value": ({}, "pair_style qdml precision", "'precision' needs a value, mixed or double"),
-    "precision": (
-        {},
-        "pair_style qdml precision half",
-        "precision 'half' is not known; use mixed or double",
-    ),
 }
+
+# keywords of pair_style -> message
+KEYWORDS = {
+    "exact yes": "unknown keyword 'exact', did you mean 'device'? Keywords are precision, "
+    "minimize, device, halo, memory, extrapolation",
+    "extrapolate off": "unknown keyword 'extrapolate', did you mean 'extrapolation'?",
+    "precision": "'precision' needs a value, mixed or double",
+    "precision half": "precision 'half' is not known; expected mixed or double",
+    "minimize yes": "minimize 'yes' is not known; expected double or mixed",
+    "device cuda": "device 'cuda': this build of the plugin has no CUDA engine; use 'device cpu'",
+    "device tpu": "device 'tpu' is not known; expected cpu",
+    "halo fp16": "halo 'fp16' is not known; expected fp32 or int16",
+    "halo int16 precision double": "halo int16 and precision double exclude each other",
+    "memory -5": "memory '-5' is not valid; expected a positive number of MiB for each rank",
+    "memory lots": "memory 'lots' is not valid; expected a positive number of MiB for each rank",
+    "extrapolation yes": "extrapolation 'yes' is not known; expected warn, error or off",
+}
+
+
+def refused(folder, deck: str, message: str) -> None:
+    """Two ranks end by themselves, not with success, and say `message` once."""
+    done = run(folder, deck + "run 0\n", ranks=2)
+    assert done.returncode != 0
+    # LAMMPS breaks no lines, but repeats the command below the message.
+    errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR")]
+    assert len(errors) == 1, done.stdout[-2000:]
+    assert message in errors[0]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -49,24 +94,43 @@ def test_wrong_input_is_refused(model, tmp_path, fault):
     keywords, pair, message = FAULTS[fault]
     write_data(tmp_path / "a.data", CASES["bulk"].atoms)
     (tmp_path / "cut.qdml").write_bytes(model.read_bytes()[:-1000])
-    pair = pair and pair.format(model=model)
-    done = run(tmp_path, system(model, "a.data", pair=pair, **keywords) + "run 0\n", ranks=2)
-    assert done.returncode != 0
-    assert "ERROR" in done.stdout
-    # LAMMPS breaks no lines, but repeats the command below the message.
-    assert message.format(model=model) in done.stdout, done.stdout[-2000:]
+    names = {"model": model, "golden": GOLDEN}
+    pair = pair and pair.format(**names)
+    refused(tmp_path, system(model, "a.data", pair=pair, **keywords), message.format(**names))
 
 
-def test_centroid_stress_is_refused(model, tmp_path):
-    """Half an edge for each atom is no centroid virial; LAMMPS must not pretend to have one."""
-    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
-    deck = system(model, "a.data") + (
-        "compute c all centroid/stress/atom NULL\ncompute s all reduce sum c_c[1]\n"
-        "thermo_style custom step c_s\nrun 0\n"
-    )
-    done = run(tmp_path, deck)
-    assert done.returncode != 0
-    assert "centroid/stress/atom" in done.stdout
+@pytest.mark.parametrize("words", KEYWORDS)
+def test_wrong_keywords_are_refused(model, tmp_path, words):
+    write_data(tmp_path / "a.data", SMALL)
+    pair = f"pair_style qdml {words}\npair_coeff * * {model} Cd Se Cl"
+    refused(tmp_path, system(model, "a.data", pair=pair), KEYWORDS[words])
+
+
+def test_plugin_of_another_release_is_refused(model, tmp_path, monkeypatch):
+    """Objects of C++ are shared with LAMMPS: refused where used, harmless elsewhere."""
+    plugin = (plugin_folder() / PLUGIN_NAME).read_bytes()
+    release = b"22 Jul 2025"
+    assert release in plugin
+    (tmp_path / PLUGIN_NAME).write_bytes(plugin.replace(release, b"11 Jan 2011"))
+    monkeypatch.setenv("QDML_PLUGIN_PATH", str(tmp_path))
+    write_data(tmp_path / "a.data", SMALL)
+    message = "qdmlplugin.so was compiled for LAMMPS 11 Jan 2011, this is LAMMPS 22 Jul 2025"
+    refused(tmp_path, system(model, "a.data"), message)
+    run_ok(tmp_path, system(model, "a.data", pair="pair_style zero 5.0\npair_coeff * *"))
+
+
+def test_atoms_without_ids_are_refused(model, tmp_path):
+    deck = f"""
+units metal
+atom_modify id no
+region box block 0 20 0 20 0 20
+create_box 3 box
+create_atoms 1 single 5 5 5
+mass * 100.0
+pair_style qdml
+pair_coeff * * {model} Cd Se Cl
+"""
+    refused(tmp_path, deck, "pair_style qdml needs atom IDs")
 
 
 def test_removed_neighbours_of_bonded_atoms_are_refused(model, tmp_path):

@@ -160,18 +160,3 @@ def test_potential_and_precision_given_again(model, tmp_path):
     twice += "pair_style qdml precision double\n"
     results = evaluate(tmp_path, {"double": double, "twice": twice})
     assert_sum(results["twice"], [results["double"]], atol=1e-10)
-
-
-def test_start_message(model, tmp_path):
-    """File, identity, type map, precision, ranks and exchange are stated at the start."""
-    from qdml.modelfile import content_hash
-
-    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
-    deck = system(model, "a.data", elements="Cd Se Se", precision="mixed")
-    output = run_ok(tmp_path, deck + "run 0\n", ranks=2)
-    assert f"pair qdml: {model} (hash {content_hash(model)[:12]})" in output
-    assert "types: 1 = Cd 2 = Se 3 = Se" in output
-    assert "precision mixed" in output
-    assert "2 rank(s) with 1 thread(s) each" in output
-    assert "brick communication" in output
-    assert "bytes per ghost and step" in output

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/// What `pair_style qdml` tells: messages at start and end, quantities for fix pair and compute pair.
+
+#include "pair_qdml.h"
+
+#include "atom.h"
+#include "comm.h"
+#include "error.h"
+#include "utils.h"
+
+#include <algorithm>
+#include <cstring>
+
+using namespace LAMMPS_NS;
+
+namespace {
+
+constexpr double kMebibyte = 1048576.0;
+
+std::string mebibytes(double bytes) { return fmt::format("{:.1f} MiB", bytes / kMebibyte); }
+
+}  // namespace
+
+std::string PairQdml::paths_text() const { return utils::join_words(paths_, " "); }
+
+void PairQdml::print_model()
+{
+    if (comm->me != 0) return;
+    std::string text;
+    for (int m = 0; m < committee_->size(); ++m) {
+        const auto& info = committee_->info(m);
+        text += fmt::format("pair qdml: {} (hash {})\n  {}\n", info.path, info.hash.substr(0, 12), info.architecture);
+    }
+    if (committee_->size() > 1) {
+        text += fmt::format("  committee of {}: averages, and the spread of forces\n", committee_->size());
+    }
+    text += "  types:";
+    for (int type = 1; type <= atom->ntypes; ++type) {
+        text += fmt::format(" {} = {}", type, map[type] < 0 ? "NULL" : committee_->species()[static_cast<std::size_t>(map[type])]);
+    }
+    text += fmt::format("\n  precision {}, device cpu ({}), libqdml {}, {} rank(s) with {} thread(s) each\n",
+                        settings_.precision_name(), committee_->info(0).isa, qdml::version(), comm->nprocs, comm->nthreads);
+    text += fmt::format("  exchange layer by layer, halo {}\n", settings_.halo_name());
+    utils::logmesg(lmp, text);
+}
+
+void PairQdml::reset_run_counts()
+{
+    exchange_.reset_counts();
+    n_computes_ = 0.0;
+    run_was_printed_ = false;
+}
+
+void PairQdml::print_run()
+{
+    run_was_printed_ = true;
+    const auto& counts = exchange_.counts();
+    const int n_ghost = atom->nghost;
+    const double mine[4] = {
+        active().memory_estimate(atom->nlocal, n_ghost, edges_.n_edges()) + edges_.memory_bytes(),
+        static_cast<double>(n_ghost), static_cast<double>(counts.messages), counts.bytes};
+    double most[4] = {};
+    MPI_Reduce(mine, most, 4, MPI_DOUBLE, MPI_MAX, 0, world);
+    if (comm->me != 0) return;
+    utils::logmesg(lmp, fmt::format("pair qdml: features go to ghosts layer by layer ({} communication, halo {}), {} exchanges and "
+                                    "{:.0f} bytes per ghost and step; a rank has at most {:.0f} ghosts, sends {:.0f} messages with "
+                                    "{} a step, and needs about {}{}\n",
+                                    comm->style == Comm::BRICK ? "brick" : "tiled", minimizer_ ? "fp64" : settings_.halo_name(), counts.exchanges,
+                                    counts.bytes_per_ghost, most[1], most[2], mebibytes(most[3]), mebibytes(most[0]),
+                                    settings_.memory_mib > 0 ? fmt::format(" (work arrays bound to {:.0f} MiB)", settings_.memory_mib)
+                                                             : std::string()));
+}
+
+void PairQdml::finish()
+{
+    if (n_computes_ == 0.0) return;
+    const auto& counts = exchange_.counts();
+    const double mine[2] = {static_cast<double>(counts.messages) / n_computes_, counts.bytes / n_computes_};
+    double most[2] = {}, sum[2] = {};
+    MPI_Reduce(mine, most, 2, MPI_DOUBLE, MPI_MAX, 0, world);
+    MPI_Reduce(mine, sum, 2, MPI_DOUBLE, MPI_SUM, 0, world);
+    if (comm->me != 0) return;
+    utils::logmesg(lmp, fmt::format("pair qdml: {:.0f} evaluations; exchanged per evaluation: {:.0f} times, {:.0f} messages and {} "
+                                    "by the busiest rank, {:.0f} messages and {} by all (with copies to ghosts of the same rank)\n",
+                                    n_computes_, static_cast<double>(counts.exchanges) / n_computes_, most[0], mebibytes(most[1]),
+                                    sum[0], mebibytes(sum[1])));
+}
+
+void* PairQdml::extract(const char* name, int& dim)
+{
+    dim = 0;
+    if (committee_ && committee_->size() > 1) {
+        if (std::strcmp(name, "max_force_spread") == 0) return &max_force_spread_;
+        if (std::strcmp(name, "energy_spread") == 0) return &energy_spread_;
+        if (std::strcmp(name, "force_spread_flag") == 0) {
+            spread_is_triggered_ = true;
+            return &trigger_force_spread_;
+        }
+    }
+    for (const char* other : {"energy_flag", "nearest_flag", "extrapolation_flag"}) {
+        if (std::strcmp(name, other) == 0) return &trigger_other_;
+    }
+    return nullptr;
+}
+
+void* PairQdml::extract_peratom(const char* name, int& n_columns)
+{
+    n_columns = 0;
+    const bool is_committee = committee_ && committee_->size() > 1;
+    const bool is_spread = std::strcmp(name, "force_spread") == 0;
+    const bool is_energy = std::strcmp(name, "energy") == 0;
+    const bool is_nearest = std::strcmp(name, "nearest") == 0;
+    const bool is_ratio = std::strcmp(name, "extrapolation") == 0;
+    if (!is_spread && !is_energy && !is_nearest && !is_ratio) {
+        error->all(FLERR, "pair_style qdml has no per-atom quantity '{}'; it has energy, nearest, extrapolation and, for a "
+                          "committee, force_spread", name);
+    }
+    if (is_spread && !is_committee) {
+        error->all(FLERR, "pair_style qdml: force_spread needs a committee, that is several .qdml files in pair_coeff");
+    }
+    if (is_spread) {
+        spread_is_wanted_ = true;
+        return spread_.empty() ? nullptr : spread_.data();
+    }
+    if (n_computes_ == 0.0) return nullptr;  // fix pair asks before the first step to learn the number of columns
+    if (is_energy) {
+        atom_energy_.assign(static_cast<std::size_t>(std::max(1, edges_.n_local())), 0.0);
+        for (std::size_t i = 0; i < result_.atom_energy.size(); ++i) atom_energy_[i] = energy_unit_ * result_.atom_energy[i];
+        return atom_energy_.data();
+    }
+    short_distances_.per_atom(edges_, species_.data(), committee_->cutoff(), nearest_, ratio_);
+    nearest_.resize(std::max<std::size_t>(1, nearest_.size()));
+    ratio_.resize(std::max<std::size_t>(1, ratio_.size()));
+    return is_nearest ? nearest_.data() : ratio_.data();
+}
+
+double PairQdml::memory_usage()
+{
+    double bytes = Pair::memory_usage() + edges_.memory_bytes() + force_spread_.memory_bytes();
+    bytes += static_cast<double>(species_.capacity() * sizeof(int));
+    bytes += static_cast<double>((result_.force.capacity() + result_.atom_energy.capacity() + result_.atom_virial.capacity() +
+                                  result_.centroid_virial.capacity()) *
+                                 sizeof(double));
+    if (committee_) {
+        bytes += active().memory_bytes() + active().memory_estimate(atom->nlocal, atom->nghost, edges_.n_edges());
+    }
+    return bytes;
+}

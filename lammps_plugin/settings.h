@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/// The keywords of `pair_style qdml`: names, values, defaults, and what is refused.
+#pragma once
+
+#include "qdml/engine.hpp"
+
+#include <string>
+#include <vector>
+
+namespace qdml_lammps {
+
+/// What travels to ghosts between layers.
+enum class Halo { full, int16 };  ///< full: as the kernels compute, fp32 (mixed) or fp64 (double)
+
+/// What to do about two atoms closer than any pair of their elements in the training data.
+enum class Extrapolation { off, warn, error };
+
+struct Settings {
+    qdml::Precision precision = qdml::Precision::mixed;
+    Halo halo = Halo::full;
+    Extrapolation extrapolation = Extrapolation::warn;
+    bool minimize_in_double = true;  ///< minimisers compare energies to digits that fp32 kernels do not have
+    double memory_mib = 0.0;  ///< bound of the engine's work arrays on each rank, MiB; 0: none
+
+    bool is_mixed() const { return precision == qdml::Precision::mixed; }
+    const char* precision_name() const { return is_mixed() ? "mixed" : "double"; }
+    const char* halo_name() const { return halo == Halo::int16 ? "int16" : is_mixed() ? "fp32" : "fp64"; }
+};
+
+/// Read `keyword value` pairs. Throws qdml::Error (`value_invalid`) for an unknown keyword, naming the nearest one, for a
+/// missing or wrong value, and for values that exclude each other.
+Settings read_settings(const std::vector<std::string>& words);
+
+/// The word of `known` that takes the fewest insertions, deletions and replacements.
+std::string nearest_word(const std::string& word, const std::vector<std::string>& known);
+
+}  // namespace qdml_lammps

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""Several potentials in one pair_coeff: averages, and the spread of the members' forces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from lammps_cases import CASES
+from lammps_runner import measure, read_columns, read_results, run_ok, system, write_data
+
+UNIT = {"metal": 1.0, "real": 23.060549}  # per eV
+
+
+@pytest.mark.parametrize("units", ["metal", "real"])
+@pytest.mark.parametrize(("ranks", "tiled"), [(1, False), (2, False), (4, True)])
+def test_averages_and_spread(committee, tmp_path, ranks, tiled, units):
+    case = CASES["bulk"]
+    write_data(tmp_path / "a.data", case.atoms)
+    decks = []
+    for k, member in enumerate(committee):
+        decks.append(system(member, "a.data", units=units) + measure(f"member{k}"))
+    files = " ".join(str(member) for member in committee)
+    together = system(
+        committee[0],
+        "a.data",
+        units=units,
+        tiled=tiled,
+        pair=f"pair_style qdml precision double\npair_coeff * * {files} Cd Se Cl",
+    )
+    together += """
+fix spread all pair 1 qdml force_spread 1
+compute most all reduce max f_spread
+compute values all pair qdml
+dump spread all custom 1 spread.dump id f_spread
+dump_modify spread sort id format float %.17g
+run 0
+"""
+    # a thermo keyword with c_most is what fix halt sees; compute pair has it without a fix
+    together += measure("mean").replace("step pe", "step c_most c_values[1] c_values[2] pe")
+    together += 'print "$(c_most:%.17g) $(c_values[1]:%.17g) $(c_values[2]:%.17g)" file spread\n'
+    run_ok(tmp_path, "\nclear\n".join([*decks, together]), ranks)
+    members = [read_results(tmp_path, f"member{k}") for k in range(3)]
+    mean = read_results(tmp_path, "mean")
+    for field in ("energy", "virial", "forces", "energies", "virials"):
+        wanted = sum(getattr(member, field) for member in members) / 3
+        np.testing.assert_allclose(getattr(mean, field), wanted, rtol=1e-11, atol=1e-8)
+    forces = np.array([member.forces for member in members])
+    spread = np.sqrt(((forces - forces.mean(axis=0)) ** 2).sum(axis=2).mean(axis=0))
+    found = read_columns(tmp_path / "spread.dump")[-1][:, 1]
+    np.testing.assert_allclose(found, spread, rtol=0, atol=1e-9 * UNIT[units])
+    assert spread.min() > 0.01 * UNIT[units]
+    numbers = [float(word) for word in (tmp_path / "spread").read_text().split()]
+    energies = np.array([member.energy for member in members])
+    np.testing.assert_allclose(numbers, [spread.max(), spread.max(), energies.std()], rtol=1e-9)
+
+
+def test_spread_stops_a_run_and_thins_a_dump(committee, tmp_path):
+    """fix halt ends the run; dump_modify thresh keeps the atoms on which the members disagree."""
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    files = " ".join(str(member) for member in committee)
+    pair = f"pair_style qdml\npair_coeff * * {files} Cd Se Cl"
+    deck = system(committee[0], "a.data", pair=pair) + (
+        "fix spread all pair 2 qdml force_spread 1\n"
+        "compute most all reduce max f_spread\n"
+        "variable most equal c_most\n"
+        "fix move all nve\n"
+        "fix stop all halt 2 v_most > 1e-6 error continue\n"
+        "dump wild all custom 2 wild.dump id f_spread\n"
+        "dump_modify wild thresh f_spread > 0.3\n"
+        "run 10\n"
+    )
+    output = run_ok(tmp_path, deck, ranks=2)
+    assert "Fix halt condition for fix-id stop met on step 2" in output
+    frames = [frame[:, 1] for frame in read_columns(tmp_path / "wild.dump")]
+    assert len(frames) == 2
+    for values in frames:
+        assert 0 < len(values) < 64
+        assert (values > 0.3).all()
+
+
+def test_one_member_twice_equals_that_member(model, tmp_path):
+    write_data(tmp_path / "a.data", CASES["slab"].atoms)
+    pair = f"pair_style qdml precision double\npair_coeff * * {model} {model} Cd Se Cl"
+    deck = system(model, "a.data", boundary="p p f", pair=pair) + (
+        "compute values all pair qdml\nthermo_style custom step c_values[1]\nrun 0\n"
+        'print "spread $(c_values[1]) $(c_values[2])"\n'
+    )
+    output = run_ok(
+        tmp_path,
+        system(model, "a.data", boundary="p p f")
+        + measure("one")
+        + "clear\n"
+        + deck
+        + measure("two"),
+        ranks=2,
+    )
+    one, two = (read_results(tmp_path, name) for name in ("one", "two"))
+    np.testing.assert_allclose(two.forces, one.forces, rtol=0, atol=1e-14)
+    assert "spread 0 0" in output

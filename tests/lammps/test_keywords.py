@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+"""Keywords of the pair style: what travels to ghosts, short distances, memory, start message."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from lammps_cases import CASES
+from lammps_runner import measure, read_columns, read_results, run, run_ok, system, write_data
+
+
+def deck(model, words: str, case: str = "bulk", elements: str = "Cd Se Cl") -> str:
+    pair = f"pair_style qdml {words}\npair_coeff * * {model} {elements}"
+    return system(model, "a.data", boundary=CASES[case].boundary, pair=pair)
+
+
+def test_halo_int16_halves_the_bytes_and_keeps_the_forces(model, tmp_path):
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    outputs = {}
+    for name, words in (("exact", "precision double"), ("fp32", ""), ("int16", "halo int16")):
+        outputs[name] = run_ok(tmp_path, deck(model, words) + measure(name), ranks=2)
+    sizes = {
+        name: int(re.search(r"(\d+) bytes per ghost", text).group(1))
+        for name, text in outputs.items()
+    }
+    # three rows of 9 components and one of scalars, 16 channels; int16: a scale of 4 bytes each and
+    # whole doubles
+    assert sizes == {"exact": 448 * 8, "fp32": 448 * 4, "int16": 3 * 296 + 40}
+    assert "halo int16" in outputs["int16"]
+    assert "halo fp64" in outputs["exact"]
+    results = {name: read_results(tmp_path, name) for name in sizes}
+    error = {
+        name: np.abs(results[name].forces - results["exact"].forces).max()
+        for name in ("fp32", "int16")
+    }
+    assert error["fp32"] < 5e-6
+    assert 1e-6 < error["int16"] < 2e-4  # eV/Å, the forces are about 0.3
+    # pairs of opposite forces stay opposite whatever the features are
+    assert np.abs(results["int16"].forces.sum(axis=0)).max() < 1e-9
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_short_distances_are_reported_once_per_pair(wary, tmp_path, ranks):
+    atoms = CASES["bulk"].atoms
+    write_data(tmp_path / "a.data", atoms)
+    distances = atoms.get_all_distances(mic=True) + 10 * np.eye(len(atoms))
+    is_cd = atoms.numbers == 48
+    cd_se = np.where(is_cd[:, None] & ~is_cd[None, :], distances, 10)
+    i, j = np.unravel_index(cd_se.argmin(), cd_se.shape)
+    output = run_ok(tmp_path, deck(wary, "") + "fix move all nve\nthermo 1\nrun 3\n", ranks)
+    warnings = [line for line in output.splitlines() if "closer than in the training" in line]
+    assert len(warnings) == 1, output  # Se-Se never comes below 3 Å, Cd-Cd is not stated
+    first, second = sorted((i + 1, j + 1))
+    assert f"step 0: atoms closer than in the training data: Cd-Se {cd_se.min():.3f} Å" in output
+    assert f"(atom IDs {first} and {second}), shortest in the training data 2.600 Å" in output
+    assert "closer than" not in run_ok(tmp_path, deck(wary, "extrapolation off") + "run 0\n", ranks)
+
+
+def test_short_distances_can_stop_all_ranks(wary, tmp_path):
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    done = run(tmp_path, deck(wary, "extrapolation error") + "run 0\n", ranks=2)
+    assert done.returncode != 0
+    errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR")]
+    assert len(errors) == 1, done.stdout[-2000:]
+    assert "the forces cannot be trusted" in errors[0]
+
+
+def test_nearest_distance_and_extrapolation_of_each_atom(wary, tmp_path):
+    """Through fix pair, with both kinds of its trigger; above 1 is closer than in training."""
+    atoms = CASES["dot, shrink-wrapped"].atoms
+    write_data(tmp_path / "a.data", atoms)
+    run_ok(
+        tmp_path,
+        deck(wary, "", "dot, shrink-wrapped")
+        + """
+fix seen all pair 1 qdml nearest 0 extrapolation 1 energy 0
+compute eatom all pe/atom
+dump out all custom 1 seen.dump id f_seen[1] f_seen[2] f_seen[3] c_eatom
+dump_modify out sort id format float %.12g
+run 0
+""",
+        ranks=2,
+    )
+    table = read_columns(tmp_path / "seen.dump")[0]
+    distances = atoms.get_all_distances() + 100 * np.eye(len(atoms))
+    np.testing.assert_allclose(table[:, 1], distances.min(axis=1), rtol=1e-9)
+    seen = np.zeros((100, 100))
+    seen[48, 34] = seen[34, 48] = 2.6
+    seen[34, 34] = 3.0
+    ratio = np.where(distances < 5.0, seen[np.ix_(atoms.numbers, atoms.numbers)] / distances, 0)
+    np.testing.assert_allclose(table[:, 2], ratio.max(axis=1), rtol=1e-9)
+    assert (table[:, 2] > 1).any()
+    assert (table[:, 2] < 1).any()
+    np.testing.assert_allclose(table[:, 3], table[:, 4], rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("foo", "no per-atom quantity 'foo'; it has energy, nearest, extrapolation"),
+        ("force_spread", "force_spread needs a committee"),
+    ],
+)
+def test_unknown_per_atom_quantities_are_refused(model, tmp_path, field, message):
+    write_data(tmp_path / "a.data", CASES["isolated atoms"].atoms)
+    done = run(tmp_path, deck(model, "") + f"fix f all pair 1 qdml {field} 0\nrun 0\n", ranks=2)
+    assert done.returncode != 0
+    assert message in done.stdout
+
+
+def test_memory_is_a_limit(model, tmp_path):
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    assert "(work arrays bound to 50 MiB)" in run_ok(tmp_path, deck(model, "memory 50") + "run 0\n")
+    done = run(tmp_path, deck(model, "memory 0.25") + "run 0\n", ranks=2)
+    assert done.returncode != 0
+    found = re.search(
+        r"\d+ atoms, .* edges of this rank need about (\S+) MiB, 'memory' allows 0.2",
+        done.stdout,
+    )
+    assert found, done.stdout[-2000:]
+    assert float(found.group(1)) > 0.25
+
+
+def test_start_and_end_messages(model, tmp_path):
+    """File, identity, types, precision, device, exchange and memory are stated at the start."""
+    from qdml.modelfile import content_hash
+
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    output = run_ok(
+        tmp_path, deck(model, "", elements="Cd Se Se") + "fix m all nve\nrun 2\n", ranks=2
+    )
+    assert f"pair qdml: {model} (hash {content_hash(model)[:12]})" in output
+    assert "cartesian-summed, l_max 2, 16 channels, 3 layers, 5 Å" in output
+    assert "types: 1 = Cd 2 = Se 3 = Se" in output
+    assert re.search(r"precision mixed, device cpu \((baseline|avx2|avx512)\), libqdml", output)
+    assert "2 rank(s) with 1 thread(s) each" in output
+    assert "exchange layer by layer, halo fp32" in output
+    assert "brick communication" in output
+    assert "bytes per ghost and step" in output
+    assert re.search(r"needs about \d+\.\d MiB", output)
+    end = re.search(
+        r"pair qdml: 3 evaluations; exchanged per evaluation: 4 times, (\d+) mess", output
+    )
+    assert int(end.group(1)) >= 4
