@@ -23,7 +23,7 @@ using Keys = std::initializer_list<const char*>;
 void need(const std::string& path, bool condition, const std::string& key, const json& value,
           const std::string& expected) {
     if (!condition) {
-        refuse(path, "value_invalid", key + " is " + value.dump() + ", expected " + expected);
+        refuse(path, "value_invalid", key + " is " + shown(value) + ", expected " + expected);
     }
 }
 
@@ -37,7 +37,7 @@ void check_keys(const std::string& path, const std::string& where, const json& f
         const auto same = [&item](const char* key) { return item.key() == key; };
         if (std::none_of(known.begin(), known.end(), same)) {
             refuse(path, "key_unknown",
-                   "key '" + where + "." + item.key() +
+                   "key '" + where + "." + shown(item.key()) +
                        "' is unknown and would change the numbers; install a newer qdml");
         }
     }
@@ -54,7 +54,7 @@ std::vector<std::string> read_species(const std::string& path, const json& found
     }
     if (!valid || std::set<std::string>(species.begin(), species.end()).size() != species.size()) {
         refuse(path, "species_invalid",
-               "key 'species' is " + found.dump() + ", expected distinct chemical symbols");
+               "key 'species' is " + shown(found) + ", expected distinct chemical symbols");
     }
     return species;
 }
@@ -130,7 +130,7 @@ void check_types(const std::string& path, const json& doc) {
     const auto check = [&](const char* key, bool good) {
         if (!good) {
             refuse(path, "value_invalid",
-                   std::string("key '") + key + "' is " + doc[key].dump() + ": wrong type");
+                   std::string("key '") + key + "' is " + shown(doc[key]) + ": wrong type");
         }
     };
     check("tool", doc["tool"].is_string());
@@ -173,6 +173,23 @@ std::string describe(const Architecture& a) {
 
 }  // namespace
 
+std::string shown(std::string text) {
+    constexpr std::size_t kLongest = 200;  // bytes: enough to recognise a value
+    if (text.size() > kLongest) {
+        std::size_t end = kLongest;
+        while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) {
+            --end;  // not inside a UTF-8 character
+        }
+        text = text.substr(0, end) + "...";
+    }
+    for (char& c : text) {
+        c = static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    }
+    return text;
+}
+
+std::string shown(const json& value) { return shown(value.dump()); }
+
 void refuse(const std::string& path, const std::string& code, const std::string& message) {
     throw Error(code, path + ": " + message + " [" + code + "]");
 }
@@ -195,7 +212,7 @@ void read_document(const std::string& path, const json& doc, Model& model) {
     need(path, is_integer(format, 1, INT32_MAX), "key 'format'", format, "a positive integer");
     if (format.get<int>() > kFormat) {
         refuse(path, "format_from_the_future",
-               "has format " + format.dump() + ", this qdml reads up to " +
+               "has format " + shown(format) + ", this qdml reads up to " +
                    std::to_string(kFormat) + "; install a newer qdml");
     }
     for (const char* key : {"tool", "architecture", "species", "units", "level_of_theory",
@@ -212,14 +229,14 @@ void read_document(const std::string& path, const json& doc, Model& model) {
     }
     if (architecture["kind"] != "cartesian-summed") {
         refuse(path, "architecture_unknown",
-               "architecture.kind is " + architecture["kind"].dump() +
+               "architecture.kind is " + shown(architecture["kind"]) +
                    ", this qdml knows 'cartesian-summed'");
     }
     check_keys(path, "architecture", architecture,
                {"kind", "cutoff", "knots", "message_channels", "layers", "readout"});
     if (doc["units"] != json{{"length", "angstrom"}, {"energy", "eV"}}) {
         refuse(path, "units_unknown",
-               "key 'units' is " + doc["units"].dump() + ", expected angstrom and eV");
+               "key 'units' is " + shown(doc["units"]) + ", expected angstrom and eV");
     }
     model.info.species = read_species(path, doc["species"]);
     model.architecture = read_architecture(path, architecture);

@@ -13,6 +13,10 @@ namespace qdml {
 [[noreturn]] void refuse(const std::string& path, const std::string& code,
                          const std::string& message);
 
+/// Text or a JSON value for a message: at most about 200 bytes, no control characters.
+std::string shown(std::string text);
+std::string shown(const nlohmann::json& value);
+
 /// Integer in [low, high] (a JSON boolean or float is none).
 bool is_integer(const nlohmann::json& value, std::int64_t low, std::int64_t high);
 

@@ -51,6 +51,11 @@ constexpr int n_terms(int l_in, int l_out) {
     return sum;
 }
 
+using Shape = std::vector<std::int64_t>;
+/// Names and shapes of the tensors every file of this architecture holds, `zbl.r_max` not counted.
+std::map<std::string, Shape> expected_shapes(const Architecture& architecture,
+                                             std::int64_t n_species);
+
 /// Read and check a `.qdml` file; throws Error with a code of docs/file-format.md.
 Model read_model(const std::string& path);
 

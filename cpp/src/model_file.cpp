@@ -18,18 +18,29 @@ using nlohmann::json;
 namespace {
 
 constexpr std::uint64_t kMaxHeader = 100000000;  // bytes, the bound of the safetensors library
-using Shape = std::vector<std::int64_t>;
+constexpr int kMaxNesting = 64;  // a file of ours has 4; printing a value recurses once per level
 
 json parse_object(const std::string& path, const unsigned char* begin, const unsigned char* end,
                   const char* code, const char* what) {
-    json value = json::parse(begin, end, nullptr, false);
-    if (value.is_discarded() || !value.is_object()) {
-        refuse(path, code, std::string(what) + " is not a JSON object; the file is damaged");
+    bool too_deep = false;
+    const auto watch = [&too_deep](int depth, json::parse_event_t event, const json&) {
+        const bool opens = event == json::parse_event_t::object_start ||
+                           event == json::parse_event_t::array_start;
+        too_deep = too_deep || (opens && depth >= kMaxNesting);
+        return !too_deep;  // false: the value is dropped as soon as it is read
+    };
+    json value = json::parse(begin, end, watch, false);
+    if (too_deep || value.is_discarded() || !value.is_object()) {
+        const std::string limit =
+            too_deep ? " of at most " + std::to_string(kMaxNesting) + " levels" : "";
+        refuse(path, code, std::string(what) + " is not a JSON object" + limit +
+                               "; the file is damaged");
     }
     return value;
 }
 
-/// Names and shapes all files of this architecture hold, ZBL not counted.
+}  // namespace
+
 std::map<std::string, Shape> expected_shapes(const Architecture& a, std::int64_t n_species) {
     const std::int64_t channels = a.message_channels;
     std::map<std::string, Shape> shapes;
@@ -62,6 +73,8 @@ std::map<std::string, Shape> expected_shapes(const Architecture& a, std::int64_t
     return shapes;
 }
 
+namespace {
+
 std::int64_t n_values(const Shape& shape) {
     std::int64_t product = 1;
     for (const auto extent : shape) {
@@ -83,7 +96,7 @@ std::int64_t check_entries(const std::string& path, const json& header,
     for (const auto& item : header.items()) {
         if (shapes.count(item.key()) == 0) {
             refuse(path, "tensor_unknown",
-                   "tensor '" + item.key() + "' is unknown; install a newer qdml");
+                   "tensor '" + shown(item.key()) + "' is unknown; install a newer qdml");
         }
     }
     for (const auto& item : header.items()) {
@@ -99,11 +112,11 @@ std::int64_t check_entries(const std::string& path, const json& header,
         }
         if ((dtype != "F64" && dtype != "F32") || dtype != common) {
             refuse(path, "tensor_dtype",
-                   at + " has dtype " + dtype.dump() + ", expected F64 or F32, the same for all");
+                   at + " has dtype " + shown(dtype) + ", expected F64 or F32, the same for all");
         }
         if (entry["shape"] != json(shapes.at(item.key()))) {
             refuse(path, "tensor_shape",
-                   at + " has shape " + entry["shape"].dump() + ", the architecture says " +
+                   at + " has shape " + shown(entry["shape"]) + ", the architecture says " +
                        json(shapes.at(item.key())).dump() + "; the file is damaged");
         }
     }
@@ -121,7 +134,7 @@ void check_offsets(const std::string& path, const json& header,
             !is_integer(offsets[0], 0, std::int64_t(1) << 62) ||
             !is_integer(offsets[1], 0, std::int64_t(1) << 62)) {
             refuse(path, "tensor_offsets",
-                   "tensor '" + item.key() + "': data_offsets " + offsets.dump() +
+                   "tensor '" + item.key() + "': data_offsets " + shown(offsets) +
                        " are not two bytes");
         }
         spans.emplace_back(offsets[0].get<std::int64_t>(), offsets[1].get<std::int64_t>(),

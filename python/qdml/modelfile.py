@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
 }
 DOCUMENT_KEYS = ("tool", "architecture", "species", "units", "level_of_theory", *DEFAULTS)
 MAX_HEADER = 100_000_000  # bytes; the same bound as the safetensors library
+MAX_NESTING = 64  # levels of lists and objects in the JSON; a file of ours has 4
 MAX_LAYERS, MAX_CHANNELS, MAX_KNOTS = 64, 4096, 100_000  # keep every size inside 64 bits
 SYMBOLS = frozenset(
     """
@@ -148,8 +149,8 @@ def parse_model(data: bytes, path: object) -> tuple[dict[str, Any], dict[str, np
             f"header of {length} bytes announced, the file has {len(data)}; not a .qdml or cut",
         )
     try:
-        header = json.loads(data[8 : 8 + length].decode("utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        header = _loads(data[8 : 8 + length].decode("utf-8"))
+    except ValueError:
         header = None
     if not isinstance(header, dict):
         fault(path, "header_not_json", "header is not a JSON object; the file is damaged")
@@ -161,8 +162,8 @@ def parse_model(data: bytes, path: object) -> tuple[dict[str, Any], dict[str, np
             "no '__metadata__.qdml' in the header; a safetensors file, but not a qdml potential",
         )
     try:
-        document = json.loads(meta["qdml"], parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        document = _loads(meta["qdml"])
+    except ValueError:
         document = None
     if not isinstance(document, dict):
         fault(path, "metadata_not_json", "'__metadata__.qdml' is not a JSON object; damaged")
@@ -171,6 +172,21 @@ def parse_model(data: bytes, path: object) -> tuple[dict[str, Any], dict[str, np
     tensors = dict(_tensors(path, header, shapes, data, 8 + length, len(document["species"])))
     _check_values(path, document, tensors)
     return document, tensors
+
+
+def _loads(text: str) -> Any:
+    """Parse JSON without NaN, infinity or more than MAX_NESTING levels; else ValueError."""
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    depth, level = 0, [value]
+    while level := [x for x in level if isinstance(x, dict | list)]:
+        depth += 1
+        if depth > MAX_NESTING:
+            raise ValueError("nested too deeply")
+        level = [y for x in level for y in (x.values() if isinstance(x, dict) else x)]
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -62,6 +62,32 @@ TEST_CASE("damaged bytes are read or refused, never worse") {
     CHECK(seen.size() > 6);
 }
 
+TEST_CASE("nested values cannot exhaust the stack, long ones do not fill the message") {
+    std::ifstream stream(std::string(QDML_GOLDEN) + "/broken/good.qdml", std::ios::binary);
+    const std::string good((std::istreambuf_iterator<char>(stream)), {});
+    const qdml_test::TemporaryFile file("nested.qdml");
+    const std::string units = R"({\"length\": \"angstrom\", \"energy\": \"eV\"})";
+    const auto with_units = [&](const std::string& value) {
+        std::string text = good;
+        text.replace(text.find(units), units.size(), value);
+        const std::uint64_t length = good.find("}}   ") + 2 - 8 + value.size() - units.size();
+        std::string bytes(reinterpret_cast<const char*>(&length), 8);
+        bytes += text.substr(8);
+        std::ofstream(file.path, std::ios::binary) << bytes;
+        return code_of(file.path);
+    };
+    REQUIRE(good.find("}}   ") < 3000);
+    CHECK(with_units(R"({\"energy\": \"eV\"})") == "units_unknown");
+    const std::string depth(300000, '[');
+    CHECK(with_units(depth + std::string(300000, ']')) == "metadata_not_json");
+    CHECK(with_units(R"(\")" + std::string(100000, 'x') + R"(\")") == "units_unknown");
+    try {
+        qdml::read_model(file.path);
+    } catch (const qdml::Error& error) {
+        CHECK(std::string(error.what()).size() < file.path.size() + 500);
+    }
+}
+
 TEST_CASE("content and description of a good file") {
     const qdml_test::TemporaryFile file("good.qdml");
     qdml_test::write_random_model(file.path, {});

@@ -178,6 +178,14 @@ def raw_metadata(text: str) -> bytes:
     return frame(json.dumps({"__metadata__": {"qdml": text}} | draft.entries()), draft.data())
 
 
+def nested(levels: int) -> list:
+    """Empty lists inside each other."""
+    value: list = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
 def cases() -> dict[str, tuple[str, bytes]]:
     """name -> (code, bytes)."""
     good = Draft().bytes()
@@ -186,6 +194,10 @@ def cases() -> dict[str, tuple[str, bytes]]:
         "good-single": ("ok", edited(lambda d: setattr(d, "dtype", "F32"))),
         "good-without-zbl": ("ok", removed("zbl.r_max")),
         "good-with-unknown-key": ("ok", at("remark", "kept and ignored")),
+        # the document and `training` are two levels, 64 are allowed
+        "good-64-levels": ("ok", at("training", {"note": nested(62)})),
+        "metadata-65-levels": ("metadata_not_json", at("training", {"note": nested(63)})),
+        "header-65-levels": ("header_not_json", entry("energy.scale", shape=nested(63))),
         "empty": ("too_short", b""),
         "seven-bytes": ("too_short", good[:7]),
         "header-beyond-the-file": ("header_too_long", struct.pack("<Q", 2**62) + good[8:]),
