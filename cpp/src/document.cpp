@@ -149,7 +149,7 @@ std::vector<double> read_distances(const std::string& path, const json& found,
     std::vector<double> distances(n * n, 0.0);
     for (const auto& item : found.items()) {
         const json& r = item.value();
-        need(path, r.is_number() && r.get<double>() > 0, "distances_seen." + item.key(), r,
+        need(path, r.is_number() && r.get<double>() > 0, "distances_seen." + shown(item.key()), r,
              "Å, a positive number");
         for (std::size_t i = 0; i < n * n; ++i) {
             if (item.key() == species[i / n] + "-" + species[i % n]) {

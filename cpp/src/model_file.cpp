@@ -30,7 +30,9 @@ json parse_object(const std::string& path, const unsigned char* begin, const uns
         return !too_deep;  // false: the value is dropped as soon as it is read
     };
     json value = json::parse(begin, end, watch, false);
-    if (too_deep || value.is_discarded() || !value.is_object()) {
+    // the parser takes a zero byte for the end and would ignore what follows
+    const bool has_zero = std::find(begin, end, '\0') != end;
+    if (too_deep || has_zero || value.is_discarded() || !value.is_object()) {
         const std::string limit =
             too_deep ? " of at most " + std::to_string(kMaxNesting) + " levels" : "";
         refuse(path, code, std::string(what) + " is not a JSON object" + limit +

@@ -204,10 +204,18 @@ def cases() -> dict[str, tuple[str, bytes]]:
         "header-cut": ("header_too_long", good[:100]),
         "header-garbage": ("header_not_json", frame("not JSON", b"")),
         "header-list": ("header_not_json", frame("[1, 2]", b"")),
+        "header-after-zero": (
+            "header_not_json",
+            frame(good[8 : 8 + struct.unpack("<Q", good[:8])[0]] + b"\0rest", Draft().data()),
+        ),
         "header-not-utf8": ("header_not_json", frame(b'{"\xff\xfe": 1}', b"")),
         "no-metadata": ("metadata_missing", frame(json.dumps(Draft().entries()), Draft().data())),
         "other-metadata": ("metadata_missing", frame('{"__metadata__": {"format": "pt"}}', b"")),
         "metadata-text": ("metadata_not_json", raw_metadata("hello")),
+        "metadata-after-zero": (
+            "metadata_not_json",
+            raw_metadata(json.dumps(Draft().document) + "\0rest"),
+        ),
         "metadata-nan": ("metadata_not_json", raw_metadata('{"format": NaN}')),
         "no-format": ("format_missing", without("format")),
         "format-2": ("format_from_the_future", at("format", 2)),

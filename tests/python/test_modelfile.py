@@ -72,6 +72,13 @@ def test_both_readers_agree_on_damaged_bytes(tmp_path):
     assert len(seen) > 6
 
 
+def test_both_readers_agree_on_the_inputs_of_the_fuzzer():
+    inputs = sorted((ROOT / "tests/fuzz/corpus").iterdir())
+    assert len(inputs) > 100
+    found = {p.name: [code_of(read, p) for read in (read_model, native.Engine)] for p in inputs}
+    assert {name: codes for name, codes in found.items() if codes[0] != codes[1]} == {}
+
+
 def test_what_is_written_is_read_back(tmp_path):
     path = models.random_model(tmp_path / "a.qdml", layers=2, seed=5)
     document, tensors = read_model(path)
