@@ -1,161 +1,200 @@
 # SPDX-License-Identifier: MIT
-"""Time of the engine per atom and step: model sizes, precisions, threads, on one stated machine.
+"""Time of the engine per atom and step, and side by side with `nequip` and JAX, in one run.
 
-`python benchmarks/engine.py --json engine.json` prints a table and writes the same as JSON. Random
-potentials on rattled zinc-blende CdSe; energy, forces and virial, neighbour list not included.
-"cpu" is CPU time of one thread (what a busy machine does not stretch), "wall" is elapsed time.
+    python benchmarks/engine.py [--nequip-python VENV/bin/python]
+
+Random potentials of the presets on rattled zinc-blende CdSe with 45 neighbours: sizes, threads,
+precisions and instruction sets of libqdml; then, at equal size and on one core, a whole LAMMPS
+step, the same file in JAX, and the PyTorch package. Prints tables; writes engine.json
+and engine.png to benchmarks/results. Started again, a stopped run goes on where it was.
+docs/benchmarks.md says what is counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from ase.build import bulk
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
+from support import figure, machine, peak, rows, structures
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/python"))
-import models
-
-CUTOFF = 6.9  # Å: about 46 neighbours in CdSe
-# name -> (l_max, channels, layers); `std` and `fast` are the presets of the design
-MODELS = {
-    "l0-64-3": (0, 64, 3),
-    "l1-32-3 (fast)": (1, 32, 3),
-    "l2-32-3": (2, 32, 3),
-    "l2-64-2": (2, 64, 2),
-    "l2-64-3 (std)": (2, 64, 3),
-    "l2-64-4": (2, 64, 4),
-}
+ISAS = ("baseline", "avx2", "avx512")  # narrow to wide
 
 
-def hardware() -> dict[str, object]:
-    """Processor, kernels' instruction set, load: what a time means nothing without."""
-    name = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
-        name = lines[0].split(":")[1].strip() if lines else name
-    return {
-        "processor": name,
-        "cores": os.cpu_count(),
-        "load_before": os.getloadavg()[0],
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-    }
+def available_isas(model: Path) -> list[str]:
+    """Instruction sets this processor and this build of libqdml can run."""
+    import os
+
+    from qdml.engine import Engine
+    from qdml.errors import QdmlError
+
+    found = []
+    for isa in ISAS:
+        os.environ["QDML_ISA"] = isa
+        try:
+            Engine(model)
+            found.append(isa)
+        except QdmlError:
+            pass
+    del os.environ["QDML_ISA"]
+    return found
 
 
-def measure(spec: dict) -> dict:
-    """Run one case in this process: best and median µs per atom-step."""
-    from qdml.engine import Engine, build_neighbor_list
-
-    atoms = bulk("CdSe", "zincblende", a=6.05, cubic=True) * ((spec["repeat"],) * 3)
-    atoms.rattle(0.1, seed=1)
-    species = (atoms.numbers == 34).astype(np.int32)
-    pbc = [True] * 3
-    start, neighbor, _, vector = build_neighbor_list(atoms.positions, atoms.cell.array, pbc, CUTOFF)
-    engine = Engine(spec["path"], spec["precision"])
-    cpu, wall = [], []
-    begin = time.perf_counter()
-    while len(wall) < 5 or time.perf_counter() - begin < spec["seconds"]:
-        t0, c0 = time.perf_counter(), time.process_time()
-        engine.compute_graph(species, start, neighbor, vector)
-        wall.append((time.perf_counter() - t0) * 1e6 / len(atoms))
-        cpu.append((time.process_time() - c0) * 1e6 / len(atoms))
-    wall, cpu = wall[1:], cpu[1:]  # the first call allocates
-    return {
-        "atoms": len(atoms),
-        "neighbours": len(neighbor) / len(atoms),
-        "isa": engine.info["isa"],
-        "steps": len(wall),
-        "wall_median": statistics.median(wall),
-        "wall_best": min(wall),
-        "cpu_median": statistics.median(cpu),
-        "cpu_best": min(cpu),
-    }
+def resumable(path: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of an unfinished run on the same machine and source; nothing else may be mixed."""
+    if not path.exists():
+        return []
+    old = json.loads(path.read_text())
+    same = ("processor", "processor_family", "cores", "commit", "quiet")
+    if old.get("finished") or any(old["machine"][k] != document["machine"][k] for k in same):
+        return []
+    return [r for r in old["rows"] if "error" not in r]
 
 
-def in_fresh_process(spec: dict) -> dict:
-    """Threads and instruction set are read at start, so each case has its own process."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(spec["threads"]), "OMP_PROC_BIND": "true"}
-    if spec["isa"]:
-        environment["QDML_ISA"] = spec["isa"]
-    command = [sys.executable, __file__, "--case", json.dumps(spec)]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    return spec | json.loads(done.stdout)
+def measure_all(
+    plan: list[dict[str, Any]], document: dict[str, Any], paths: dict[str, Path],
+    options: argparse.Namespace, console: Console,
+) -> None:  # fmt: skip
+    """Run what is not yet there; the results file is complete after every row."""
+    old = {rows.key(r): r for r in document["rows"]}
+    document["rows"] = []
+    spent = guessed = 0.0
+    for number, row in enumerate(plan, 1):
+        name = f"{row['kind']} {row.get('mode', '')} {row['model']} {row['atoms']} atoms"
+        name += f" {row['threads']} threads {row['isa']} {row['precision']}"
+        if rows.key(row) in old:
+            document["rows"].append(old[rows.key(row)])
+            continue
+        left = sum(r["expected"] for r in plan[number - 1 :] if rows.key(r) not in old)
+        pace = min(max(spent / guessed, 0.3), 30.0) if guessed > 10 else 1.0
+        console.print(f"[{number}/{len(plan)}] {name} (about {left * pace / 60:.1f} min left)")
+        began = time.perf_counter()
+        result = rows.finish(
+            rows.run(row, paths, options.nequip_python), paths, document["peak_gflops"]
+        )
+        spent += time.perf_counter() - began
+        guessed += row["expected"]
+        document["rows"].append({k: v for k, v in result.items() if k != "expected"})
+        if "error" in result:
+            console.print(f"        did not run: {result['error']}", markup=False)
+        else:
+            console.print(f"        {result['us_per_atom_step']:.2f} µs per atom and step")
+        machine.write(options.output, document)
+
+
+def compare(document: dict[str, Any], wanted: str | None) -> None:
+    """Ratios of the side-by-side rows; the baseline is the fastest mode of nequip that ran."""
+    side = [r for r in document["rows"] if r.get("side_by_side") and "error" not in r]
+    others = [r for r in side if r["kind"] == "nequip"] or [r for r in side if r["kind"] == "jax"]
+    others = [r for r in others if wanted is None or r.get("mode", r["kind"]) == wanted]
+    if not others:
+        return
+    baseline = min(others, key=lambda r: r["us_per_atom_step"])
+    document["baseline"] = figure.label(baseline)
+    for r in side:
+        r["speedup"] = baseline["us_per_atom_step"] / r["us_per_atom_step"]
+
+
+def print_tables(document: dict[str, Any], console: Console) -> None:
+    """The engine's rows, then the side-by-side rows."""
+    state = "quiet" if document["machine"]["quiet"] else "NOT QUIET, no result"
+    title = (
+        f"libqdml, {document['machine']['processor']}, {document['machine']['cores']} cores, "
+        f"load {document['machine']['load_at_start']} ({state}); counted arithmetic against the "
+        f"register-only peak, GFLOP/s: {document['peak_gflops']}"
+    )
+    table = Table(title=title)
+    for column in ("model", "atoms", "neighbours", "isa", "precision", "threads", "wall µs",
+                   "CPU µs", "GFLOP/s", "% of peak"):  # fmt: skip
+        table.add_column(column, justify="right")
+    for r in document["rows"]:
+        if r["kind"] != "engine" or r.get("side_by_side"):
+            continue
+        if "error" in r:
+            table.add_row(r["model"], str(r["atoms"]), "", r["isa"], r["error"])
+            continue
+        table.add_row(
+            r["model"], str(r["atoms"]), f"{r['neighbours']:.1f}", r["isa"], r["precision"],
+            str(r["threads"]), f"{r['us_per_atom_step']:.2f}", f"{r['cpu_us_per_atom_step']:.2f}",
+            f"{r['gflops']:.1f}", f"{r.get('percent_of_peak', float('nan')):.0f}",
+        )  # fmt: skip
+    console.print(table)
+    side = Table(
+        title="side by side: l_max 2, 64 channels, 3 layers, fp32 kernels, one core, energy and "
+        f"forces; ratio against {document.get('baseline', 'nothing')}"
+    )
+    for column in ("what", "atoms", "neighbours", "wall µs per atom-step", "CPU µs", "ratio"):
+        side.add_column(column)
+    for r in document["rows"]:
+        if not r.get("side_by_side"):
+            continue
+        if "error" in r:
+            side.add_row(figure.label(r), "", "", f"did not run: {r['error']}")
+            continue
+        side.add_row(
+            figure.label(r), str(r["atoms"]), f"{r.get('neighbours', 0):.1f}".replace("0.0", ""),
+            f"{r['us_per_atom_step']:.1f}", f"{r['cpu_us_per_atom_step']:.1f}",
+            f"{r['speedup']:.2f}x" if "speedup" in r else "",
+        )  # fmt: skip
+    console.print(side)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="also write the results here")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1])
-    parser.add_argument("--precision", nargs="+", default=["mixed", "double"])
-    parser.add_argument("--isa", nargs="+", default=[""], help="baseline avx2 avx512")
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--repeat", type=int, default=5, help="cubic cells per edge (8 atoms each)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="per case")
-    parser.add_argument("--case", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.case:
-        json.dump(measure(json.loads(arguments.case)), sys.stdout)
-        return
-    machine, results = hardware(), []
-    with tempfile.TemporaryDirectory() as folder:
-        cases = []
-        for name in arguments.models:
-            l_max, channels, layers = MODELS[name]
-            path = models.random_model(
-                Path(folder) / f"{len(cases)}.qdml", species=("Cd", "Se"), l_max=l_max,
-                channels=channels, message_channels=channels, layers=layers, cutoff=CUTOFF,
-                knots=64,
-            )  # fmt: skip
-            cases += [
-                {
-                    "model": name,
-                    "path": str(path),
-                    "precision": precision,
-                    "threads": threads,
-                    "isa": isa,
-                    "repeat": arguments.repeat,
-                    "seconds": arguments.seconds,
-                }
-                for precision in arguments.precision
-                for threads in arguments.threads
-                for isa in arguments.isa
-            ]
-        for case in track(cases, "measuring", console=Console(stderr=True)):
-            results.append(in_fresh_process(case))
-    machine["load_after"] = os.getloadavg()[0]
-    title = (
-        f"µs per atom and step, {machine['processor']}, load {machine['load_before']:.1f} to "
-        f"{machine['load_after']:.1f} on {machine['cores']} cores"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    table = Table(title=title)
-    for column in ("model", "precision", "isa", "threads", "neighbours", "atoms", "wall median",
-                   "wall best", "cpu median", "cpu best"):  # fmt: skip
-        table.add_column(column)
-    for r in results:
-        numbers = [f"{r[k]:.1f}" for k in ("wall_median", "wall_best", "cpu_median", "cpu_best")]
-        table.add_row(
-            r["model"], r["precision"], r["isa"], str(r["threads"]), f"{r['neighbours']:.1f}",
-            str(r["atoms"]), *numbers,
-        )  # fmt: skip
-    Console().print(table)
-    if arguments.json:
-        for r in results:
-            del r["path"]
-        arguments.json.write_text(json.dumps({"machine": machine, "results": results}, indent=1))
+    parser.add_argument("--nequip-python", help="Python of an environment with torch and nequip")
+    parser.add_argument("--models", nargs="+", default=list(structures.MODELS))
+    parser.add_argument("--sizes", nargs="+", type=int, default=[96, 1000, 4000, 16000])
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--seconds", type=float, default=2.0, help="least time measured per row")
+    parser.add_argument("--baseline", help="mode of nequip, or jax; default the fastest of nequip")
+    parser.add_argument("--under-load", action="store_true", help="measure on a busy machine too")
+    parser.add_argument("--fresh", action="store_true", help="do not go on with a stopped run")
+    parser.add_argument("--output", type=Path, default=machine.RESULTS / "engine.json")
+    options = parser.parse_args()
+    if unknown := set(options.sizes) - set(structures.SIZES):
+        parser.error(f"sizes {sorted(unknown)}; choose from {list(structures.SIZES)}")
+    console = Console(width=150)
+    document: dict[str, Any] = {
+        "what": "seconds per call (wall, cpu: median), µs per atom and step",
+        "structure": f"zinc-blende CdSe, a {structures.LATTICE} Å, rattled {structures.RATTLE} Å, "
+        f"cutoff {structures.CUTOFF} Å",
+        "machine": machine.describe(),
+        "finished": False,
+        "rows": [],
+    }
+    machine.require_quiet(document["machine"], options.under_load)
+    if not options.fresh:
+        document["rows"] = resumable(options.output, document)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths: dict[str, Path] = {"structure": rows.write_structure(folder)}
+        for model in options.models:
+            path = structures.write_random_model(model, folder)
+            if path is None:
+                console.print(f"{model}: this qdml has no such l_max, left out")
+            else:
+                paths[model] = path
+        presets = [m for m in options.models if m in paths]
+        isas = available_isas(paths[presets[0]])
+        document["best_isa"] = isas[-1]
+        document["peak_gflops"] = {isa: peak.measure_peak(isa, folder) for isa in isas}
+        plan = rows.plan(
+            presets, options.sizes, isas, options.threads, options.seconds, options.nequip_python
+        )
+        measure_all(plan, document, paths, options, console)
+    document["finished"] = True
+    compare(document, options.baseline)
+    machine.write(options.output, document)
+    figure.draw(document, options.output.with_suffix(".png"))
+    print_tables(document, console)
+    console.print(f"wrote {options.output} and {options.output.with_suffix('.png').name}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""The arithmetic the benchmarks divide by, and what they read out of LAMMPS' output."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from models import architecture
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from support import counts, lammps_run, rows
+
+
+def preset(l_max: int, layers: int, channels: int = 64) -> dict:
+    degrees = [l_max] * (layers - 1) + [0]
+    return architecture(degrees, channels, channels, 6.0, 64, [])
+
+
+def test_full_layer_of_l_max_2_needs_98_and_234():
+    # the numbers of docs/architecture.md: 54 + 4 x 11 forward, 146 + 8 x 11 backward
+    forward, backward = counts.PRODUCTS[2]["middle"]
+    functions = counts.FUNCTIONS[2]["middle"]
+    assert (forward + 4 * functions, backward + 8 * functions) == (98, 234)
+
+
+def test_edges_add_up_over_the_layers():
+    assert counts.edge_fma(2, 3) == (21 + 45) + (98 + 234) + (24 + 60)
+    assert counts.edge_fma(2, 4) - counts.edge_fma(2, 3) == 98 + 234
+    assert counts.edge_fma(1, 2) == (12 + 26) + (14 + 34)
+    assert counts.edge_fma(3, 3) == (32 + 68) + (250 + 616) + (36 + 92)
+
+
+@pytest.mark.parametrize(
+    ("l_max", "layers", "squares"),
+    # first (l+1)^2 + l, middle 3 (l+1)^2 + 2 l, last (l+1)^2 + 2 squares of the channels, forward
+    [(1, 3, 5 + 14 + 6), (2, 3, 11 + 31 + 11), (2, 4, 11 + 31 + 31 + 11), (2, 2, 11 + 11)],
+)
+def test_node_maps_in_squares_of_the_channels(l_max, layers, squares):
+    readout = 64  # one row of the read-out
+    assert counts.node_fma(preset(l_max, layers)) == 2 * (squares * 64**2 + readout)
+
+
+def test_total_of_the_preset_std_with_50_neighbours():
+    assert counts.fma_per_atom(preset(2, 3), 50.0) == pytest.approx(1.976e6, rel=1e-3)
+
+
+def test_terms_agree_with_the_model():
+    from qdml.modelfile import n_terms
+
+    for l_max in (1, 2):
+        expected = {"first": (0, l_max), "middle": (l_max, l_max), "last": (l_max, 0)}
+        for kind, (l_in, l_out) in expected.items():
+            assert counts.FUNCTIONS[l_max][kind] == n_terms(l_in, l_out)
+
+
+LAMMPS_OUTPUT = """
+Loop time of 9.5 on 2 procs for 5 steps with 1000 atoms
+90.0% CPU use with 2 MPI tasks x 1 OpenMP threads
+Pair    | 1          | 2          | 3          |   0.1 | 99.46
+Neigh   | 0.1        | 0.2        | 0.3        |   0.0 |  0.30
+Comm    | 0.01       | 0.02       | 0.03       |   0.0 |  0.10
+Loop time of 12 on 2 procs for 4 steps with 1000 atoms
+85.5% CPU use with 2 MPI tasks x 1 OpenMP threads
+Pair    | 9.0        | 10.0       | 11.0       |   0.1 | 99.46
+Neigh   | 1.0        | 1.5        | 2.0        |   0.0 |  0.30
+Comm    | 0.25       | 0.25       | 0.25       |   0.0 |  0.10
+"""
+
+
+def test_last_run_of_lammps_output_is_read():
+    assert lammps_run.parse(LAMMPS_OUTPUT) == {
+        "steps": 4, "loop_seconds": 12.0, "seconds_per_step": 3.0, "cpu_use": 0.855,
+        "pair_seconds": 10.0, "neigh_seconds": 1.5, "comm_seconds": 0.25,
+    }  # fmt: skip
+
+
+def test_rows_are_told_apart_and_stay_the_same():
+    plan = rows.plan(["fast", "std"], [96, 1000], ["avx2", "avx512"], [1, 2], 2.0, "python")
+    keys = [rows.key(r) for r in plan]
+    assert len(set(keys)) == len(keys)
+    assert keys == [rows.key({**r, "wall": 1.0, "neighbours": 45.0}) for r in plan]
+    assert sum(r["expected"] for r in plan) < 15 * 60
