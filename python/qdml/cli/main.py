@@ -19,6 +19,7 @@ COMMANDS = {
     "sample": ("qdml.cli.sample", "Make diverse frames for labelling: cells, slabs, dots, MD."),
     "label": ("qdml.cli.label", "Compute reference energies and forces (CP2K or GFN1-xTB)."),
     "lmp": ("qdml.cli.lmp", "Run LAMMPS with pair_style qdml and MPI set up."),
+    "verify": ("qdml.cli.verify", "Check LAMMPS with a potential: forces, ranks, restart, units."),
     "analyse": ("qdml.cli.analyse", "Write one HTML report of a fit and a LAMMPS run."),
     "info": ("qdml.cli.info", "Describe a .qdml file."),
     "plugin-path": ("qdml.cli.plugin_path", "Print the folder for LAMMPS_PLUGIN_PATH."),
