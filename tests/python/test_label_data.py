@@ -46,8 +46,10 @@ def test_net_force_is_grid_noise_only(frames):
     for frame in frames:
         net = np.abs(frame.get_forces().sum(axis=0)).max()
         n_oxygen = int((frame.numbers == 8).sum())
-        # about 0.1 eV/A per component and O atom at 300 Ry, adding up at random; else 0.01 per atom
+        # about 0.1 eV/A per component and O atom at 300 Ry, adding up at random; else 0.01 per atom,
+        # and a little of the largest force: squeezed cores feel the grid more
         limit = 0.25 * np.sqrt(n_oxygen) + 0.02 * np.sqrt(len(frame)) + 0.02
+        limit += 0.005 * np.abs(frame.get_forces()).max()
         assert net < limit, (frame.info["origin"], net)
 
 
