@@ -356,8 +356,8 @@ void PairQdml::compute(int eflag, int vflag)
                    active().memory_estimate(n_local, n_total - n_local, edges_.n_edges()) / kMebibyte);
     }
     add_results();
-    const bool spread_now = spread_is_triggered_ ? trigger_force_spread_ != 0 : spread_is_wanted_;
-    if (active().size() > 1 && (eflag_global || spread_now)) add_spread();
+    const bool spread_now = eflag_global || trigger_force_spread_ != 0 || spread_every_step_;
+    if (active().size() > 1 && spread_now) add_spread();
     if (!run_was_printed_) print_run();
 }
 

@@ -90,7 +90,7 @@ private:
     double max_force_spread_ = 0.0, energy_spread_ = 0.0;  ///< the same on all ranks
     int trigger_force_spread_ = 0;  ///< set by fix pair for one step
     int trigger_other_ = 0;         ///< everything else is always at hand
-    bool spread_is_triggered_ = false, spread_is_wanted_ = false;
+    bool spread_every_step_ = false, spread_every_step_before_ = false;  ///< for a fix pair without trigger
 
     // of one run
     bool run_was_printed_ = false;  ///< exchange and memory figures are known after the first compute

@@ -62,13 +62,14 @@ void PairQdml::print_run()
     double most[4] = {};
     MPI_Reduce(mine, most, 4, MPI_DOUBLE, MPI_MAX, 0, world);
     if (comm->me != 0) return;
-    utils::logmesg(lmp, fmt::format("pair qdml: features go to ghosts layer by layer ({} communication, halo {}), {} exchanges and "
-                                    "{:.0f} bytes per ghost and step; a rank has at most {:.0f} ghosts, sends {:.0f} messages with "
-                                    "{} a step, and needs about {}{}\n",
-                                    comm->style == Comm::BRICK ? "brick" : "tiled", minimizer_ ? "fp64" : settings_.halo_name(), counts.exchanges,
-                                    counts.bytes_per_ghost, most[1], most[2], mebibytes(most[3]), mebibytes(most[0]),
-                                    settings_.memory_mib > 0 ? fmt::format(" (work arrays bound to {:.0f} MiB)", settings_.memory_mib)
-                                                             : std::string()));
+    const std::string bound =
+        settings_.memory_mib > 0 ? fmt::format(" (work arrays bound to {:.0f} MiB)", settings_.memory_mib) : std::string();
+    utils::logmesg(lmp, fmt::format("pair qdml: features go to ghosts layer by layer ({} communication, halo {}): {} exchanges and "
+                                    "{:.0f} bytes per ghost and step\n"
+                                    "  a rank has at most {:.0f} ghosts, sends {:.0f} messages with {} a step, and needs about {}{}\n",
+                                    comm->style == Comm::BRICK ? "brick" : "tiled",
+                                    minimizer_ ? "fp64" : settings_.halo_name(), counts.exchanges, counts.bytes_per_ghost, most[1],
+                                    most[2], mebibytes(most[3]), mebibytes(most[0]), bound));
 }
 
 void PairQdml::finish()
@@ -81,7 +82,7 @@ void PairQdml::finish()
     MPI_Reduce(mine, sum, 2, MPI_DOUBLE, MPI_SUM, 0, world);
     if (comm->me != 0) return;
     utils::logmesg(lmp, fmt::format("pair qdml: {:.0f} evaluations; exchanged per evaluation: {:.0f} times, {:.0f} messages and {} "
-                                    "by the busiest rank, {:.0f} messages and {} by all (with copies to ghosts of the same rank)\n",
+                                    "by the busiest rank\n  {:.0f} messages and {} by all, with copies to ghosts of the same rank\n",
                                     n_computes_, static_cast<double>(counts.exchanges) / n_computes_, most[0], mebibytes(most[1]),
                                     sum[0], mebibytes(sum[1])));
 }
@@ -93,7 +94,7 @@ void* PairQdml::extract(const char* name, int& dim)
         if (std::strcmp(name, "max_force_spread") == 0) return &max_force_spread_;
         if (std::strcmp(name, "energy_spread") == 0) return &energy_spread_;
         if (std::strcmp(name, "force_spread_flag") == 0) {
-            spread_is_triggered_ = true;
+            spread_every_step_ = spread_every_step_before_;
             return &trigger_force_spread_;
         }
     }
@@ -119,7 +120,12 @@ void* PairQdml::extract_peratom(const char* name, int& n_columns)
         error->all(FLERR, "pair_style qdml: force_spread needs a committee, that is several .qdml files in pair_coeff");
     }
     if (is_spread) {
-        spread_is_wanted_ = true;
+        // A fix without trigger wants it in every step. One with a trigger asks here first, then for the trigger, and sets
+        // that before each later call.
+        if (trigger_force_spread_ == 0) {
+            spread_every_step_before_ = spread_every_step_;
+            spread_every_step_ = true;
+        }
         return spread_.empty() ? nullptr : spread_.data();
     }
     if (n_computes_ == 0.0) return nullptr;  // fix pair asks before the first step to learn the number of columns

@@ -78,6 +78,31 @@ def test_spread_stops_a_run_and_thins_a_dump(committee, tmp_path):
         assert (values > 0.3).all()
 
 
+def test_spread_with_and_without_trigger(committee, tmp_path):
+    """A fix without trigger gets the spread of its own step, also after one with a trigger."""
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    files = " ".join(str(member) for member in committee)
+    pair = f"pair_style qdml precision double\npair_coeff * * {files} Cd Se Cl"
+    deck = system(committee[0], "a.data", pair=pair) + "fix move all nve\nthermo 100\n"
+    parts = []
+    for name, words in (("trigger", "2 qdml force_spread 1"), ("plain", "1 qdml force_spread 0")):
+        parts.append(
+            f"fix s all pair {words}\ndump d all custom 2 {name}.dump id f_s\n"
+            "dump_modify d sort id format float %.12g\nrun 4\nundump d\nunfix s\n"
+        )
+    again = "clear\n" + deck
+    both = (
+        deck + "".join(parts) + again + parts[1].replace("plain", "alone").replace("run 4", "run 8")
+    )
+    run_ok(tmp_path, both, ranks=2)
+    trigger, plain, alone = (
+        [frame[:, 1] for frame in read_columns(tmp_path / f"{name}.dump")]
+        for name in ("trigger", "plain", "alone")
+    )
+    assert np.abs(alone[1] - alone[2]).max() > 1e-7
+    np.testing.assert_allclose([*trigger, *plain[1:]], alone, rtol=0, atol=1e-7)
+
+
 def test_one_member_twice_equals_that_member(model, tmp_path):
     write_data(tmp_path / "a.data", CASES["slab"].atoms)
     pair = f"pair_style qdml precision double\npair_coeff * * {model} {model} Cd Se Cl"

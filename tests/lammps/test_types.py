@@ -149,6 +149,10 @@ def test_real_units_are_converted(model, tmp_path):
     np.testing.assert_allclose(
         results["real"].energies, factor * results["metal"].energies, rtol=1e-12
     )
+    # `virial` is made of the pressure as if in bar, real has atm; LAMMPS' constants have six digits
+    np.testing.assert_allclose(
+        results["real"].virial * 1.01325, results["metal"].virial, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_potential_and_precision_given_again(model, tmp_path):
