@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from lammps_cases import CASES
 from lammps_runner import measure, read_columns, read_results, run_ok, system, write_data
+from qdml.lammps import lammps_environment
 
 UNIT = {"metal": 1.0, "real": 23.060549}  # per eV
 
@@ -101,6 +105,35 @@ def test_spread_with_and_without_trigger(committee, tmp_path):
     )
     assert np.abs(alone[1] - alone[2]).max() > 1e-7
     np.testing.assert_allclose([*trigger, *plain[1:]], alone, rtol=0, atol=1e-7)
+
+
+def test_spread_through_the_library(committee, tmp_path):
+    """LAMMPS' Python module reads the scalars by name."""
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    files = " ".join(str(member) for member in committee)
+    pair = f"pair_style qdml\npair_coeff * * {files} Cd Se Cl"
+    deck = system(committee[0], "a.data", pair=pair) + "compute v all pair qdml\n"
+    deck += "thermo_style custom step c_v[1] c_v[2]\nrun 0\n"
+    script = f"""
+from lammps import lammps
+lmp = lammps(cmdargs=["-screen", "none", "-log", "none"])
+lmp.commands_string('''{deck}''')
+print("scalars", lmp.extract_pair("max_force_spread"), lmp.extract_pair("energy_spread"))
+print("vector", *(lmp.extract_compute("v", 0, 1)[k] for k in (0, 1)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=lammps_environment(1),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if " " in line)
+    assert lines["scalars"] == lines["vector"]
+    assert min(float(word) for word in lines["scalars"].split()) > 0
 
 
 def test_one_member_twice_equals_that_member(model, tmp_path):

@@ -11,6 +11,7 @@ from lammps_runner import run, run_ok, system, write_data
 from qdml.lammps import PLUGIN_NAME, plugin_folder
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden/broken"
+FUTURE = max(GOLDEN.glob("format-[1-9]*.qdml"))  # one format more than this version reads
 SMALL = CASES["isolated atoms"].atoms
 
 
@@ -39,7 +40,7 @@ FAULTS = {
     "cut file": ({}, "pair_style qdml\npair_coeff * * cut.qdml Cd Se Cl", "[file_truncated]"),
     "file of a newer format": (
         {},
-        "pair_style qdml\npair_coeff * * {golden}/format-2.qdml Cd Se Cl",
+        "pair_style qdml\npair_coeff * * {future} Cd Se Cl",
         "install a newer qdml [format_from_the_future]",
     ),
     "other file name": (
@@ -94,7 +95,7 @@ def test_wrong_input_is_refused(model, tmp_path, fault):
     keywords, pair, message = FAULTS[fault]
     write_data(tmp_path / "a.data", CASES["bulk"].atoms)
     (tmp_path / "cut.qdml").write_bytes(model.read_bytes()[:-1000])
-    names = {"model": model, "golden": GOLDEN}
+    names = {"model": model, "golden": GOLDEN, "future": FUTURE}
     pair = pair and pair.format(**names)
     refused(tmp_path, system(model, "a.data", pair=pair, **keywords), message.format(**names))
 
