@@ -47,6 +47,21 @@ def edge_fma(l_max: int, n_layers: int) -> int:
     return total
 
 
+def stage_fma(architecture: dict[str, Any], neighbours: float) -> dict[str, float]:
+    """FMA per atom and step of each stage a profile build times, by the names of profile.cpp."""
+    layers = architecture["layers"]
+    l_max = max(layer["l_out"] for layer in layers)
+    stages: dict[str, float] = {"linear": float(node_fma(architecture))}
+    for t in range(len(layers)):
+        kind = layer_kind(t, len(layers))
+        products, functions = PRODUCTS[l_max][kind], FUNCTIONS[l_max][kind]
+        edges = neighbours * architecture["message_channels"]
+        for way, product, radial in (("forward", products[0], 4), ("backward", products[1], 8)):
+            name = f"{way} {kind}"
+            stages[name] = stages.get(name, 0.0) + edges * (product + radial * functions)
+    return stages
+
+
 def node_fma(architecture: dict[str, Any]) -> int:
     """Linear maps and read-out per atom, forward and backward (no gradients of weights)."""
     channels, total = architecture["message_channels"], 0

@@ -131,6 +131,13 @@ def finish(row: dict[str, Any], paths: dict[str, Path], peaks: dict[str, Any]) -
         # one thread: CPU time, which other work does not stretch; several: the time that passes
         best = row["cpu_best"] if row["threads"] == 1 else row["wall_best"]
         row["gflops"] = 2e-9 * fma * row["atoms"] / best
+        if "stages" in row:
+            stage_fma = counts.stage_fma(architecture, row["neighbours"])
+            row["stage_gflops"] = {
+                k: 2e-9 * stage_fma[k] * row["atoms"] / s
+                for k, s in row["stages"].items()
+                if k in stage_fma and s > 0
+            }
         peak = peaks.get(row["isa"], {}).get(row["precision"])
         if peak:
             row["percent_of_peak"] = 100 * row["gflops"] / (peak * row["threads"])

@@ -43,6 +43,7 @@ def repeat(call: Callable[[], Any], seconds: float, at_least: int = 3) -> dict[s
 
 def engine(spec: dict[str, Any]) -> dict[str, Any]:
     """Energy, forces and virial of libqdml through its Python binding, on given edges."""
+    from qdml import _native as native
     from qdml.engine import Engine, build_neighbor_list
 
     atoms = structures.crystal(spec["atoms"])
@@ -54,6 +55,14 @@ def engine(spec: dict[str, Any]) -> dict[str, Any]:
     result = repeat(
         lambda: potential.compute_graph(species, start, neighbor, vector), spec["seconds"]
     )
+    if hasattr(native, "stage_times"):  # a build with QDML_PROFILE
+        native.reset_stage_times()
+        began = time.perf_counter()
+        for _ in range(result["repetitions"]):
+            potential.compute_graph(species, start, neighbor, vector)
+        total = (time.perf_counter() - began) / result["repetitions"]
+        stages = {k: v / result["repetitions"] for k, v in native.stage_times().items()}
+        result["stages"] = stages | {"edges, forces, rest": total - sum(stages.values())}
     return result | {"isa": potential.info["isa"], "neighbours": len(neighbor) / len(atoms)}
 
 

@@ -10,6 +10,9 @@
 #include <string>
 
 #include "qdml/engine.hpp"
+#ifdef QDML_PROFILE
+#include "profile.hpp"
+#endif
 
 namespace py = pybind11;
 
@@ -173,6 +176,16 @@ PYBIND11_MODULE(_native, module) {
     module.attr("__version__") = qdml::version();
     module.def("build_neighbor_list", &neighbor_list, py::arg("positions"), py::arg("cell"),
                py::arg("pbc"), py::arg("cutoff"));
+#ifdef QDML_PROFILE
+    module.def("reset_stage_times", &qdml::reset_stage_times);
+    module.def("stage_times", [] {
+        py::dict out;  // name: seconds, summed over threads
+        for (const auto& stage : qdml::stage_times()) {
+            out[stage.name.c_str()] = stage.seconds;
+        }
+        return out;
+    });
+#endif
     py::class_<qdml::Engine>(module, "Engine")
         .def(py::init([](const std::string& path, const std::string& precision) {
                  if (precision != "mixed" && precision != "double") {

@@ -5,6 +5,9 @@
 #include <cstdlib>
 
 #include "evaluator.hpp"
+#ifdef QDML_PROFILE
+#include "profile.hpp"
+#endif
 
 namespace qdml {
 namespace {
@@ -33,6 +36,13 @@ const KernelSet& choose_kernels() {
     return baseline::kernels();
 }
 
+#ifndef QDML_PROFILE
+template <class real>
+const Kernels<real>& profiled(const Kernels<real>& kernels) {
+    return kernels;
+}
+#endif
+
 }  // namespace
 
 struct Engine::Impl {
@@ -49,9 +59,9 @@ Engine::Engine(const std::string& path, Precision precision) : impl_(std::make_u
     impl_->info.isa = kernels.name;
     impl_->precision = precision;
     if (precision == Precision::mixed) {
-        impl_->mixed = std::make_unique<Evaluator<float>>(model, kernels.single);
+        impl_->mixed = std::make_unique<Evaluator<float>>(model, profiled(kernels.single));
     } else {
-        impl_->reference = std::make_unique<Evaluator<double>>(model, kernels.reference);
+        impl_->reference = std::make_unique<Evaluator<double>>(model, profiled(kernels.reference));
     }
 }
 
