@@ -90,8 +90,10 @@ def measure_all(
 def compare(document: dict[str, Any], wanted: str | None) -> None:
     """Ratios of the side-by-side rows; the baseline is the fastest mode of nequip that ran."""
     side = [r for r in document["rows"] if r.get("side_by_side") and "error" not in r]
-    others = [r for r in side if r["kind"] == "nequip"] or [r for r in side if r["kind"] == "jax"]
-    others = [r for r in others if wanted is None or r.get("mode", r["kind"]) == wanted]
+    if wanted is None:
+        ran = {r["kind"] for r in side}
+        wanted = "nequip" if "nequip" in ran else "jax"
+    others = [r for r in side if wanted in (r["kind"], r.get("mode"))]
     if not others:
         return
     baseline = min(others, key=lambda r: r["us_per_atom_step"])
@@ -144,6 +146,24 @@ def print_tables(document: dict[str, Any], console: Console) -> None:
     console.print(side)
 
 
+def print_stages(document: dict[str, Any], console: Console) -> None:
+    """Stages of the rows on one thread, when libqdml was built with QDML_PROFILE."""
+    for r in document["rows"]:
+        if "stages" not in r or r["threads"] != 1 or r["isa"] != document["best_isa"]:
+            continue
+        table = Table(title=f"{r['model']}, {r['atoms']} atoms, {r['precision']}: stages")
+        for column in ("stage", "µs per atom-step", "GFLOP/s", "% of peak"):
+            table.add_column(column, justify="right")
+        peak_gflops = document["peak_gflops"][r["isa"]][r["precision"]]
+        for name, seconds in r["stages"].items():
+            rate = r["stage_gflops"].get(name)
+            table.add_row(
+                name, f"{1e6 * seconds / r['atoms']:.2f}", f"{rate:.0f}" if rate else "",
+                f"{100 * rate / peak_gflops:.0f}" if rate else "",
+            )  # fmt: skip
+        console.print(table)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -153,7 +173,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=[96, 1000, 4000, 16000])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--seconds", type=float, default=2.0, help="least time measured per row")
-    parser.add_argument("--baseline", help="mode of nequip, or jax; default the fastest of nequip")
+    parser.add_argument("--baseline", help="jax, nequip or one of its modes; default nequip")
     parser.add_argument("--under-load", action="store_true", help="measure on a busy machine too")
     parser.add_argument("--fresh", action="store_true", help="do not go on with a stopped run")
     parser.add_argument("--output", type=Path, default=machine.RESULTS / "engine.json")
@@ -194,6 +214,7 @@ def main() -> None:
     machine.write(options.output, document)
     figure.draw(document, options.output.with_suffix(".png"))
     print_tables(document, console)
+    print_stages(document, console)
     console.print(f"wrote {options.output} and {options.output.with_suffix('.png').name}")
 
 

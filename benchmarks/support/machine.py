@@ -15,23 +15,14 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 QUIET_LOAD = 0.3  # one-minute load average above which other work shares the cores
 
 
-def processor() -> str:
-    """Model name of the processor as the kernel reports it."""
+def processor_entry() -> dict[str, str]:
+    """What the kernel says of the first processor."""
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def processor_family() -> str:
-    """Vendor, family and model: tells apart virtual machines that hide the name."""
-    cpuinfo = Path("/proc/cpuinfo")
-    found = {}
+    found: dict[str, str] = {}
     for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else []:
         key, _, value = line.partition(":")
         found.setdefault(key.strip(), value.strip())
-    keys = ("vendor_id", "cpu family", "model", "stepping")
-    return " ".join(found.get(k, "?") for k in keys)
+    return found
 
 
 def commit() -> str:
@@ -53,9 +44,14 @@ def commit() -> str:
 def describe() -> dict[str, Any]:
     """What a time means nothing without; `quiet` is judged by the load before the first row."""
     load = os.getloadavg()[0]
+    entry = processor_entry()
+    # vendor, family and model tell apart virtual machines that hide the name
+    family = " ".join(entry.get(k, "?") for k in ("vendor_id", "cpu family", "model", "stepping"))
+    flags = set(entry.get("flags", "").split())
     return {
-        "processor": processor(),
-        "processor_family": processor_family(),
+        "processor": entry.get("model name") or platform.processor(),
+        "processor_family": family,
+        "vector_instructions": sorted(flags & {"sse2", "avx2", "fma", "avx512f", "avx512vl"}),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""The arithmetic the benchmarks divide by, and what they read out of LAMMPS' output."""
+"""The benchmarks' own arithmetic: operation counts, structures, resuming, LAMMPS' output."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from models import architecture
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-from support import counts, lammps_run, rows
+import dft_timing
+import lammps_film
+from engine import compare, resumable
+from support import counts, lammps_run, machine, rows
+from support.structures import MODELS
 
 
 def preset(l_max: int, layers: int, channels: int = 64) -> dict:
@@ -46,6 +52,13 @@ def test_total_of_the_preset_std_with_50_neighbours():
     assert counts.fma_per_atom(preset(2, 3), 50.0) == pytest.approx(1.976e6, rel=1e-3)
 
 
+def test_stages_add_up_to_the_total():
+    for l_max, layers in ((1, 3), (2, 2), (2, 4)):
+        arch = preset(l_max, layers)
+        total = sum(counts.stage_fma(arch, 45.0).values())
+        assert total == pytest.approx(counts.fma_per_atom(arch, 45.0))
+
+
 def test_terms_agree_with_the_model():
     from qdml.modelfile import n_terms
 
@@ -77,8 +90,63 @@ def test_last_run_of_lammps_output_is_read():
 
 
 def test_rows_are_told_apart_and_stay_the_same():
-    plan = rows.plan(["fast", "std"], [96, 1000], ["avx2", "avx512"], [1, 2], 2.0, "python")
+    isas = ["baseline", "avx2", "avx512"]
+    plan = rows.plan(list(MODELS), [96, 1000, 4000, 16000], isas, [1, 2], 2.0, "python")
     keys = [rows.key(r) for r in plan]
     assert len(set(keys)) == len(keys)
     assert keys == [rows.key({**r, "wall": 1.0, "neighbours": 45.0}) for r in plan]
     assert sum(r["expected"] for r in plan) < 15 * 60
+
+
+def test_only_an_unfinished_run_of_the_same_source_and_machine_is_resumed(tmp_path):
+    path = tmp_path / "engine.json"
+    document = {"machine": machine.describe() | {"commit": "abc"}, "finished": False}
+    assert resumable(path, document) == []
+    done, failed = {"kind": "engine", "wall": 1.0}, {"kind": "nequip", "error": "no"}
+    machine.write(path, document | {"rows": [done, failed]})
+    assert resumable(path, document) == [done]
+    other = {"machine": document["machine"] | {"commit": "abd"}}
+    assert resumable(path, other) == []
+    machine.write(path, document | {"rows": [done], "finished": True})
+    assert resumable(path, document) == []
+    assert json.loads(path.read_text())["finished"]
+
+
+def test_busy_machine_is_refused_unless_asked_for():
+    machine.require_quiet({"quiet": True, "load_at_start": 0.1}, under_load=False)
+    machine.require_quiet({"quiet": False, "load_at_start": 2.0}, under_load=True)
+    with pytest.raises(SystemExit, match=r"load average 2.0 > 0.3"):
+        machine.require_quiet({"quiet": False, "load_at_start": 2.0}, under_load=False)
+
+
+def test_baseline_is_the_fastest_mode_of_nequip():
+    side = {"side_by_side": True, "atoms": 216}
+    document = {
+        "rows": [
+            side | {"kind": "engine", "us_per_atom_step": 20.0},
+            side | {"kind": "jax", "us_per_atom_step": 100.0},
+            side | {"kind": "nequip", "mode": "eager", "us_per_atom_step": 2000.0},
+            side | {"kind": "nequip", "mode": "aotinductor", "us_per_atom_step": 1000.0},
+            side | {"kind": "nequip", "mode": "torchscript", "error": "refused"},
+        ]
+    }
+    compare(document, None)
+    assert document["baseline"] == "nequip, aotinductor"
+    assert document["rows"][0]["speedup"] == 50.0
+    compare(document, "jax")
+    assert document["rows"][0]["speedup"] == 5.0
+    compare(document, "eager")
+    assert document["rows"][0]["speedup"] == 100.0
+
+
+def test_film_is_neutral_and_large_enough():
+    atoms = lammps_film.film(2000)
+    count = {s: atoms.get_chemical_symbols().count(s) for s in lammps_film.ELEMENTS}
+    assert sum(count.values()) == len(atoms) >= 2000
+    assert 2 * count["Cd"] - 2 * count["Se"] - count["Cl"] == 0
+    assert list(atoms.pbc) == [True, True, False]
+
+
+def test_power_law_is_found_again():
+    n = np.array([8.0, 28.0, 64.0])
+    assert dft_timing.power_law(n, 0.5 * n**2.2) == pytest.approx((0.5, 2.2))
