@@ -310,6 +310,7 @@ def test_unknown_preset_is_told():
 
 
 def test_ligand_table_is_consistent():
+    assert set(LIGANDS) == set(LIGAND_CHARGE)
     for name, ligand in LIGANDS.items():
         assert ligand.charge == LIGAND_CHARGE[name]
         assert len(ligand.symbols) == len(ligand.positions)

@@ -7,5 +7,6 @@ ligands (`placement`, `steric`), check distances and describe (`summary`).
 """
 
 from qdml.build.dot import PRESETS, DotResult, build_dot, preset
+from qdml.build.exchange import exchange_ligands
 
-__all__ = ["PRESETS", "DotResult", "build_dot", "preset"]
+__all__ = ["PRESETS", "DotResult", "build_dot", "exchange_ligands", "preset"]

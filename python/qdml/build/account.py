@@ -44,6 +44,13 @@ class Account:
             step = {"step": f"{n} {ligand.name} added", "charge": n * ligand.charge}
             self.steps.append(step)
 
+    def exchange(self, placements: Sequence[Placement], symbol: str) -> None:
+        """Ligands that take the places of as many atoms `symbol` of the same charge."""
+        n = len(placements)
+        charge = -n * OXIDATION[symbol]
+        self.steps.append({"step": f"{n} {symbol} removed for ligands", "charge": charge})
+        self.add(placements)
+
 
 def _formula(counts: Counter[str]) -> str:
     return "".join(f"{symbol}{n}" for symbol, n in counts.items())

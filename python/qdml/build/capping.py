@@ -28,6 +28,7 @@ class Placement:
     site: int
     cations: tuple[int, ...]
     is_shared_site: bool = False  # another ligand points to the same empty anion site
+    a_site: int | None = None  # row of Core.a_sites, later of Core.ligand_a_sites
 
 
 def balance(core: Core, elements: Elements) -> int:
@@ -75,15 +76,15 @@ def place_x_type(
     counts = share_out(n_ligands, [amount for _, amount in amounts])
     kinds = [ligand for (ligand, _), n in zip(amounts, counts, strict=True) for _ in range(n)]
     order = rng.permutation(n_ligands)
-    return [_placement(kinds[o], *group) for o, group in zip(order, groups, strict=True)]
+    return [bind(kinds[o], *group) for o, group in zip(order, groups, strict=True)]
 
 
-def _placement(
-    ligand: Ligand, site: int, cations: tuple[int, ...], is_shared_site: bool
+def bind(
+    ligand: Ligand, site: int, cations: tuple[int, ...], is_shared_site: bool = False
 ) -> Placement:
     """A placement that binds no more cations than a ligand of two donors can bridge."""
     if ligand.n_donors == 2:
-        cations = cations[:2]
+        cations = cations[: 1 if ligand.mode == "chelating" else 2]
     return Placement(ligand, site, cations, is_shared_site)
 
 
@@ -94,6 +95,8 @@ def place_l_type(
     rng: np.random.Generator,
 ) -> list[Placement]:
     """Put neutral donors on a fraction of the sites that stay empty, one cation each."""
+    if not amounts:
+        return []
     used = {p.site for p in placements}
     coordination = total_coordination(core, placements)
     added: list[Placement] = []
@@ -106,6 +109,20 @@ def place_l_type(
             coordination[poorest] += 1
             added.append(Placement(ligand, k, (poorest,)))
             used.add(k)
+    return added
+
+
+def place_a_type(
+    core: Core, amounts: list[tuple[Ligand, float]], rng: np.random.Generator
+) -> list[Placement]:
+    """Put ammonium ligands on a fraction of the surface sites of the large cations (Cs)."""
+    surface = np.flatnonzero(core.a_neighbours < core.a_neighbours_inside)
+    free = rng.permutation(surface)
+    added: list[Placement] = []
+    for ligand, fraction in amounts:
+        n = min(round(fraction * len(surface)), len(free))
+        added += [Placement(ligand, -1, (), a_site=int(k)) for k in free[:n]]
+        free = free[n:]
     return added
 
 

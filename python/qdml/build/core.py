@@ -28,7 +28,7 @@ class Core:
 
     `coordination` and `anion_coordination` are the neighbours a cation and an anion have inside
     the crystal. `a_sites` are the large cations of a perovskite, `a_neighbours` the cations (Pb)
-    around each of them; both are empty for other structures.
+    around each of them (`a_neighbours_inside` in the crystal); empty for other structures.
     """
 
     cations: np.ndarray  # [n_cations, 3]
@@ -39,6 +39,9 @@ class Core:
     anion_coordination: int = 4
     a_sites: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
     a_neighbours: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+    a_neighbours_inside: int = 8
+    # Sites of large cations that ammonium ligands took.
+    ligand_a_sites: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
     n_pruned: tuple[int, int] = (0, 0)  # cations and anions inside the shape left out
 
     @property

@@ -16,7 +16,8 @@ DONORS = frozenset({"S", "Se", "Te", "P", "F", "Cl", "Br", "I", "O", "N"})
 # Van der Waals radii, Å: Bondi, doi:10.1021/j100785a001; H as Rowland and Taylor,
 # doi:10.1021/jp953141+.
 VDW_RADII = {"H": 1.10, "C": 1.70, "N": 1.55, "O": 1.52, "F": 1.47, "P": 1.80, "S": 1.80}
-VDW_RADII |= {"Cl": 1.75, "Se": 1.90, "Br": 1.85, "Te": 2.06, "I": 1.98}
+VDW_RADII |= {"Cl": 1.75, "Se": 1.90, "Br": 1.85, "Te": 2.06, "I": 1.98, "B": 1.92, "Si": 2.10}
+OTHER_VDW_RADIUS = 2.0  # Å, for elements that only a SMILES brings
 
 # Bonded kinds of pair (cation with an anion or donor): fraction of the sum of covalent radii
 # (Cordero, doi:10.1039/b801115j). The DFT dots' shortest bonds are above 0.93 of it.
@@ -28,8 +29,14 @@ CONTACT_FRACTION = 0.92
 # Cations among themselves: fraction of the sum of covalent radii. The lattice gives 1.5, the
 # closest in the DFT dots 1.09.
 CATION_FRACTION = 1.05
-# A cation and the C or H of a ligand, Å: chelating formate has M-C above 2.4.
+# A cation and the C or H of a ligand, Å: chelating formate has M-C above 2.4. Cs+ is larger than
+# the others by 0.7 Å (Shannon). Other atoms without a lone pair count as C.
 CATION_CARBON = {"C": 2.1, "H": 2.0}
+CESIUM_EXTRA = 0.7
+
+
+def _vdw_radius(symbol: str) -> float:
+    return VDW_RADII.get(symbol, OTHER_VDW_RADIUS)
 
 
 def _covalent_sum(a: str, b: str) -> float:
@@ -48,8 +55,9 @@ def min_distance(a: str, b: str) -> float:
     if a in CATIONS and b in CATIONS:
         return CATION_FRACTION * _covalent_sum(a, b)
     if a in CATIONS or b in CATIONS:
-        return CATION_CARBON[b if a in CATIONS else a]
-    return CLASH_FRACTION * (VDW_RADII[a] + VDW_RADII[b])
+        cation, other = (a, b) if a in CATIONS else (b, a)
+        return CATION_CARBON.get(other, CATION_CARBON["C"]) + CESIUM_EXTRA * (cation == "Cs")
+    return CLASH_FRACTION * (_vdw_radius(a) + _vdw_radius(b))
 
 
 def contact_distance(a: str, b: str) -> float:
@@ -58,7 +66,12 @@ def contact_distance(a: str, b: str) -> float:
         return 0.0
     if a in CATIONS or b in CATIONS:
         return 1.15 * min_distance(a, b)
-    return CONTACT_FRACTION * (VDW_RADII[a] + VDW_RADII[b])
+    return CONTACT_FRACTION * (_vdw_radius(a) + _vdw_radius(b))
+
+
+def contact_table(symbols: list[str]) -> np.ndarray:
+    """`contact_distance` of all pairs of `symbols`, [n, n] Å."""
+    return np.array([[contact_distance(a, b) for b in symbols] for a in symbols])
 
 
 def close_pairs(symbols: list[str], positions: np.ndarray, molecule: np.ndarray) -> list[tuple]:
@@ -67,16 +80,21 @@ def close_pairs(symbols: list[str], positions: np.ndarray, molecule: np.ndarray)
     `positions` [n, 3] Å; `molecule` [n] is -1 for core atoms and the ligand's index otherwise;
     atoms of one ligand are not compared with each other.
     """
-    longest = max((min_distance(a, b) for a, b in _element_pairs(symbols)), default=0.0)
-    found = []
-    for i, j in cKDTree(positions).query_pairs(longest):
-        if molecule[i] == molecule[j] != -1:
-            continue
-        distance = float(np.linalg.norm(positions[i] - positions[j]))
-        limit = min_distance(symbols[i], symbols[j])
-        if distance < limit:
-            found.append((i, j, distance, limit))
-    return sorted(found, key=lambda pair: pair[2] / pair[3])
+    if len(symbols) == 0:
+        return []
+    names = list(dict.fromkeys(symbols))
+    kinds = np.array([names.index(s) for s in symbols])
+    limits = np.array([[min_distance(a, b) for b in names] for a in names])
+    pairs = cKDTree(positions).query_pairs(limits.max(), output_type="ndarray")
+    i, j = pairs.min(axis=1, initial=len(symbols)), pairs.max(axis=1, initial=0)
+    distance = np.linalg.norm(positions[i] - positions[j], axis=1)
+    limit = limits[kinds[i], kinds[j]]
+    bad = (distance < limit) & ((molecule[i] != molecule[j]) | (molecule[i] == -1))
+    order = np.lexsort((j[bad], i[bad], distance[bad] / limit[bad]))
+    return [
+        (int(i[k]), int(j[k]), float(distance[k]), float(limit[k]))
+        for k in np.flatnonzero(bad)[order]
+    ]
 
 
 def shortest_per_pair(

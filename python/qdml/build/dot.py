@@ -9,13 +9,20 @@ import numpy as np
 from ase import Atoms
 
 from qdml.build.account import Account
-from qdml.build.capping import Placement, balance, place_l_type, place_x_type, total_coordination
+from qdml.build.capping import (
+    Placement,
+    balance,
+    place_a_type,
+    place_l_type,
+    place_x_type,
+    total_coordination,
+)
 from qdml.build.core import Core, cut_core
 from qdml.build.distances import close_pairs
 from qdml.build.elements import Elements, assign_elements
 from qdml.build.ligands import share_out
 from qdml.build.materials import nearest_names
-from qdml.build.perovskite import N_CUBE_CORNERS, add_a_sites, balance_a_sites
+from qdml.build.perovskite import add_a_sites, balance_a_sites
 from qdml.build.placement import place_ligands
 from qdml.build.recipe import Recipe, make_recipe
 from qdml.build.removal import remove_anions as take_anions
@@ -213,7 +220,7 @@ def _design(recipe: Recipe, center: str) -> _Design:
     rng = np.random.default_rng(recipe.seed)
     n_x = balance(core, elements)
     placements = place_x_type(core, n_x, [p for p in recipe.ligands if p[0].is_x_type], rng)
-    neutral = [part for part in recipe.ligands if not part[0].is_x_type]
+    neutral = [part for part in recipe.ligands if part[0].role == "L"]
     placements += place_l_type(core, placements, neutral, rng)
     account.add(placements)
     return _Design(center, core, elements, placements, account)
@@ -260,7 +267,34 @@ def _design_perovskite(
     core = balance_a_sites(core, whole.charge - n_terminal, rng)
     elements = replace(whole, a_sites=whole.a_sites[: len(core.a_sites)])
     account.remove(whole.symbols, elements.symbols)
+    ammonium = place_a_type(core, [p for p in recipe.ligands if p[0].role == "A"], rng)
+    if ammonium:
+        account.exchange(ammonium, recipe.material.a_site)
+    neutral = [part for part in recipe.ligands if part[0].role == "L"]
+    placements += ammonium + place_l_type(core, placements, neutral, rng)
+    core, elements, placements = _with_ammonium(core, elements, placements)
     return _Design(center, core, elements, placements, account)
+
+
+def _with_ammonium(
+    core: Core, elements: Elements, placements: list[Placement]
+) -> tuple[Core, Elements, list[Placement]]:
+    """Take the Cs off the sites that ammonium ligands fill; the ligands keep the positions."""
+    taken = [p.a_site for p in placements if p.a_site is not None]
+    keep = np.setdiff1d(np.arange(len(core.a_sites)), taken)
+    order = np.concatenate([keep, taken]).astype(int)
+    row = np.argsort(order)
+    smaller = replace(
+        core,
+        a_sites=core.a_sites[keep],
+        a_neighbours=core.a_neighbours[keep],
+        ligand_a_sites=core.a_sites[np.array(taken, dtype=int)],
+    )
+    moved = [
+        p if p.a_site is None else replace(p, a_site=int(row[p.a_site]) - len(keep))
+        for p in placements
+    ]
+    return smaller, replace(elements, a_sites=elements.a_sites[: len(keep)]), moved
 
 
 def _check_size(core: Core, recipe: Recipe) -> None:
@@ -285,7 +319,7 @@ def _assemble(design: _Design, vacuum: float) -> tuple[Atoms, list[tuple]]:
     """Atoms in the box: cations, anions, ligands; and the pairs that are too close."""
     core, elements = design.core, design.elements
     core_symbols = elements.symbols
-    ligand_shell = place_ligands(core, design.placements, elements.cations)
+    ligand_shell = place_ligands(core, design.placements, elements.cations, core_symbols)
     relaxed = relax_ligands(ligand_shell, core_symbols, core.positions)
     symbols = core_symbols + ligand_shell.symbols
     positions = np.concatenate([core.positions, relaxed])
@@ -297,7 +331,7 @@ def _assemble(design: _Design, vacuum: float) -> tuple[Atoms, list[tuple]]:
     is_surface = np.concatenate(
         [
             core.cation_neighbours < core.coordination,
-            core.a_neighbours < N_CUBE_CORNERS,
+            core.a_neighbours < core.a_neighbours_inside,
             core.anion_neighbours < core.anion_coordination,
         ]
     )

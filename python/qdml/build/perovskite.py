@@ -11,9 +11,6 @@ import numpy as np
 from qdml.build.core import Core
 from qdml.errors import StructureError
 
-N_CUBE_CORNERS = 8
-"""Pb around a Cs inside the crystal."""
-
 
 def add_a_sites(core: Core, a: float) -> Core:
     """The core with every Cs site that touches one of its octahedra; `a` in Å.
@@ -37,7 +34,7 @@ def balance_a_sites(core: Core, charge: int, rng: np.random.Generator) -> Core:
     within a class each next one lies farthest from those already taken, equals decided by `rng`.
     Raises: StructureError when the charge is negative or exceeds the surface Cs.
     """
-    surface = np.flatnonzero(core.a_neighbours < N_CUBE_CORNERS)
+    surface = np.flatnonzero(core.a_neighbours < core.a_neighbours_inside)
     if not 0 <= charge <= len(surface):
         raise StructureError(
             f"impossible charge balance: {len(core.cations)} octahedra with all Cs sites have "

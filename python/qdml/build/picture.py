@@ -37,54 +37,82 @@ LIGHT = np.array([-0.45, 0.55, 0.70])
 FOG = 0.55  # how far the deepest atoms fade to the white background
 
 
+OTHER_COLOR = "#c080b0"
+LONG_TITLE = 42  # characters that fit at full size
+
+
 def draw_dot(result: DotResult, path: Path, pixels: int = 1400) -> None:
     """Render the dot and write a PNG of about `pixels` squared."""
     atoms = result.atoms
     symbols = atoms.get_chemical_symbols()
-    positions = (atoms.positions - atoms.positions.mean(axis=0)) @ _view_rotation().T
+    positions = (atoms.positions - atoms.positions.mean(axis=0)) @ view_rotation().T
     radii = np.array([SPHERE_SCALE * covalent_radii[atomic_numbers[s]] for s in symbols])
     radii = np.maximum(radii, 1.4 * BOND_RADIUS)  # hydrogen stays visible at the end of its bond
     half = float((np.abs(positions[:, :2]) + radii[:, None]).max()) + 0.8  # Å of margin
-    canvas = _Canvas(half, pixels, z_range=(positions[:, 2].min(), positions[:, 2].max()))
-    colors = np.array([to_rgb(COLORS[s]) for s in symbols])
-    for i, j in _bonds(symbols, positions):
+    canvas = Canvas(half, pixels, z_range=(positions[:, 2].min(), positions[:, 2].max()))
+    colors = np.array([to_rgb(COLORS.get(s, OTHER_COLOR)) for s in symbols])
+    for i, j in _bonds(symbols, positions, atoms.arrays["ligand_index"]):
         middle = (positions[i] + positions[j]) / 2
         canvas.add_cylinder(positions[i], middle, colors[i])
         canvas.add_cylinder(middle, positions[j], colors[j])
     for position, radius, color in zip(positions, radii, colors, strict=True):
         canvas.add_sphere(position, radius, color)
-    _write_figure(result, canvas.image(), half, path)
-
-
-def _write_figure(result: DotResult, image: np.ndarray, half: float, path: Path) -> None:
-    """Put the rendered image into a figure with title, legend and scale bar."""
     summary = result.summary
+    subtitle = f"{summary.n_atoms} atoms, core {summary.diameter_core / 10:.2f} nm, formal charge 0"
+    write_figure(canvas.image(), half, path, summary.formula, subtitle, summary.composition)
+
+
+def write_figure(
+    image: np.ndarray,
+    half: float,
+    path: Path,
+    title: str,
+    subtitle: str,
+    composition: dict[str, int],
+    *,
+    is_formula: bool = True,
+) -> None:
+    """Put a rendered image of 2 x `half` Å into a figure with title, legend and scale bar.
+
+    Digits of a title that `is_formula` are set as subscripts.
+    """
     figure = Figure(figsize=(7.0, 7.6), dpi=200)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.02, 0.09, 0.96, 0.83))
     axes.imshow(image, extent=(-half, half, -half, half), interpolation="antialiased")
     axes.set_axis_off()
-    subscripted = "".join(f"$_{{{c}}}$" if c.isdigit() else c for c in summary.formula)
-    figure.text(0.5, 0.955, subscripted, ha="center", va="center", fontsize=16)
-    subtitle = f"{summary.n_atoms} atoms, core {summary.diameter_core / 10:.2f} nm, formal charge 0"
+    subscripted = (
+        "".join(f"$_{{{c}}}$" if c.isdigit() else c for c in title) if is_formula else title
+    )
+    size = min(16.0, 16.0 * LONG_TITLE / len(title))
+    figure.text(0.5, 0.955, subscripted, ha="center", va="center", fontsize=size)
     figure.text(0.5, 0.922, subtitle, ha="center", va="center", fontsize=10, color="0.35")
     handles = [
         Line2D(
-            [], [], marker="o", ls="", ms=9, mfc=COLORS[s], mec="0.3", mew=0.5, label=f"{s}  {n}"
+            [],
+            [],
+            marker="o",
+            ls="",
+            ms=9,
+            mfc=COLORS.get(s, OTHER_COLOR),
+            mec="0.3",
+            mew=0.5,
+            label=f"{s}  {n}",
         )
-        for s, n in summary.composition.items()
+        for s, n in composition.items()
     ]
     figure.legend(
         handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.04, 0.02),
-        ncols=min(len(handles), 6),
+        ncols=5 if len(handles) <= 5 else 4,
         frameon=False,
         fontsize=10,
         handletextpad=0.2,
         columnspacing=1.2,
     )
-    bar = 10.0 if half > 18 else 5.0  # Å; short enough to leave room for the legend
+    # Å; short enough to leave room for the legend
+    bar = max(b for b in (5.0, 10.0, 20.0, 50.0, 100.0, 200.0) if b <= max(5.0, 0.56 * half))
     x1, y = 0.97 * half, -1.06 * half
     axes.plot([x1 - bar, x1], [y, y], color="black", lw=3, solid_capstyle="butt", clip_on=False)
     axes.text(x1 - bar / 2, y - 0.02 * half, f"{bar / 10:g} nm", ha="center", va="top", fontsize=10)
@@ -93,7 +121,7 @@ def _write_figure(result: DotResult, image: np.ndarray, half: float, path: Path)
     figure.savefig(path, facecolor="white")
 
 
-def _view_rotation() -> np.ndarray:
+def view_rotation() -> np.ndarray:
     """Rotation matrix [3, 3] of the view."""
     about_y, about_x = np.radians(VIEW)
     cy, sy, cx, sx = np.cos(about_y), np.sin(about_y), np.cos(about_x), np.sin(about_x)
@@ -102,7 +130,9 @@ def _view_rotation() -> np.ndarray:
     return turn_x @ turn_y
 
 
-def _bonds(symbols: list[str], positions: np.ndarray) -> list[tuple[int, int]]:
+def _bonds(
+    symbols: list[str], positions: np.ndarray, ligand_index: np.ndarray
+) -> list[tuple[int, int]]:
     """Pairs that are drawn as bonds: nearer than 1.2 times the sum of covalent radii."""
     radii = np.array([covalent_radii[atomic_numbers[s]] for s in symbols])
     pairs = []
@@ -110,6 +140,10 @@ def _bonds(symbols: list[str], positions: np.ndarray) -> list[tuple[int, int]]:
         a, b = symbols[i], symbols[j]
         within_ligand = a not in CATIONS and b not in CATIONS
         distance = np.linalg.norm(positions[i] - positions[j])
+        if (a == "P" and ligand_index[i] >= 0) != (b == "P" and ligand_index[j] >= 0) and (
+            a in CATIONS or b in CATIONS
+        ):  # P of a phosphonate binds through its oxygens
+            continue
         if "Cs" in (a, b):  # twelve long ionic contacts would hide the octahedra
             continue
         if (is_bond(a, b) or within_ligand) and distance < 1.2 * (radii[i] + radii[j]):
@@ -117,7 +151,7 @@ def _bonds(symbols: list[str], positions: np.ndarray) -> list[tuple[int, int]]:
     return pairs
 
 
-class _Canvas:
+class Canvas:
     """Orthographic depth-buffered image, rendered at twice the final resolution."""
 
     def __init__(self, half: float, pixels: int, z_range: tuple[float, float]) -> None:

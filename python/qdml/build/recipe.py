@@ -63,7 +63,13 @@ def make_recipe(
         ligands = "Cl" if not is_perovskite else ",".join(f"{s}:{3 * x:g}" for s, x in outer.anions)
         if is_perovskite and len(outer.anions) == 1:
             ligands = outer.anion
-    shell = parse_ligands(ligands)
+    halides = ",".join(f"{s}:{3 * x:g}" for s, x in outer.anions) if is_perovskite else ""
+    shell = parse_ligands(ligands, halides)
+    if not is_perovskite and (wrong := [x.name for x, _ in shell if x.role == "A"]):
+        raise ConfigError(
+            f"ligand {wrong[0]} is a cation and takes the place of Cs; {outer.name} has no Cs. Use "
+            "the amine, or an anion"
+        )
     _check_range(diameter, "diameter")
     if not 0 <= vacuum <= 1000:
         raise ConfigError(f"vacuum {vacuum:g} Å must lie between 0 and 1000 Å")

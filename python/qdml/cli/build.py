@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from qdml.build import PRESETS, DotResult, build_dot, preset
+from qdml.build import PRESETS, DotResult, build_dot, exchange_ligands, preset
 from qdml.build.output import output_paths, write_all
+from qdml.build.reading import read_structures
 from qdml.errors import ConfigError
 
 
@@ -29,8 +30,9 @@ def build(
     ligands: Annotated[
         str | None,
         typer.Option(
-            help="F Cl Br I HCOO NH3; mixed as Cl:3,Br:1 or HCOO,NH3:0.5. Default: Cl, or the "
-            "halides of a perovskite."
+            help="F Cl Br I HCOO acetate oleate butylthiolate octylphosphonate NH3 butylamine "
+            "oleylamine butylammonium ..., smiles(CC(=[O:1])[O-:1]); mixed as Cl:3,Br:1 or "
+            "HCOO,NH3:0.5; @chelating, @tilted. Default: Cl, or the halides of a perovskite."
         ),
     ] = None,
     shape: Annotated[
@@ -74,6 +76,13 @@ def build(
     preset_name: Annotated[
         str | None, typer.Option("--preset", help=f"A published dot: {', '.join(PRESETS)}.")
     ] = None,
+    exchange: Annotated[
+        Path | None,
+        typer.Option(help="Exchange the anions of this dot (extxyz) for --ligands instead."),
+    ] = None,
+    fraction: Annotated[
+        float, typer.Option(help="Fraction of the anions that --exchange replaces.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Decides between equivalent sites.")] = 0,
     vacuum: Annotated[float, typer.Option(help="Vacuum on every side of the box, Å.")] = 10.0,
     output: Annotated[Path, typer.Option("--output", "-o", help="Name of the extxyz file.")] = Path(
@@ -103,12 +112,27 @@ def build(
         "remove_cations": remove_cations,
         "remove_anions": remove_anions,
     }
+    if exchange is not None:
+        if ligands is None or material is not None or preset_name is not None:
+            raise ConfigError(
+                "--exchange takes a finished dot and --ligands, no material or preset: qdml build "
+                "--exchange dot.extxyz --ligands oleate"
+            )
+        atoms = read_structures(exchange)[-1]
+        result = exchange_ligands(atoms, ligands, fraction=fraction, seed=seed, vacuum=vacuum)
+        _finish(result, output, picture)
+        return
     if preset_name is not None:
         options = _with_preset(preset_name, options)
     if options["material"] is None or options["diameter"] is None:
         missing = "a material" if options["material"] is None else "--diameter"
         raise ConfigError(f"qdml build needs {missing}, for example: qdml build CdSe --diameter 20")
     result = build_dot(ligands=ligands, lattice=lattice, seed=seed, vacuum=vacuum, **options)
+    _finish(result, output, picture)
+
+
+def _finish(result: DotResult, output: Path, picture: bool) -> None:
+    """Write the files, print the summary."""
     written = write_all(result, output, picture=picture)
     _print_summary(result, Console())
     typer.echo("wrote " + ", ".join(str(path) for path in written))
@@ -139,11 +163,12 @@ def _print_summary(result: DotResult, console: Console) -> None:
     table.add_row("formal charge", f"{summary.formal_charge:+d}" if summary.formal_charge else "0")
     steps = [f"{step['charge']:+d}  {step['step']}" for step in summary.charge_account]
     table.add_row("charge account", "\n".join(steps))
-    table.add_row(
-        "lattice",
-        f"{values['lattice_constant']:g} Å ({values['lattice_level']}), "
-        f"{values['shape']} centered on {values['center']}",
-    )
+    if "lattice_constant" in values:
+        table.add_row(
+            "lattice",
+            f"{values['lattice_constant']:g} Å ({values['lattice_level']}), "
+            f"{values['shape']} centered on {values['center']}",
+        )
     table.add_row(
         "diameter",
         f"{summary.diameter_core:.1f} Å across the core, "

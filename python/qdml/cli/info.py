@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`qdml info`: what a potential file says of itself."""
+"""`qdml info`: what a potential file says of itself, and what a structure file holds."""
 
 from __future__ import annotations
 
@@ -20,21 +20,62 @@ ERRORS = {
 
 
 def info(
-    model: Annotated[Path, typer.Argument(help="The .qdml file.", show_default=False)],
+    model: Annotated[
+        Path,
+        typer.Argument(help="The .qdml file, or a structure (.xyz, .extxyz).", show_default=False),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Describe a .qdml file: elements, architecture, level of theory, errors, hash.
 
+    For a structure: composition, molecules, formal charge. A file with fewer atoms than lines,
+    or more, is refused; a charge that is not zero hints at missing atoms.
+
     \b
     Example:
       qdml info model.qdml
+      qdml info dot.extxyz
     """
+    if model.suffix in {".xyz", ".extxyz"}:
+        _structure(model, as_json)
+        return
     document, tensors = read_model(model)
     summary = summarise(model, document, sum(a.size for a in tensors.values()), tensors)
     if as_json:
         typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
     else:
         Console().print(as_table(summary))
+
+
+def _structure(path: Path, as_json: bool) -> None:
+    """Print what the last frame of a structure file holds."""
+    from qdml.build.reading import formal_charge, read_structures
+
+    frames = read_structures(path)
+    atoms = frames[-1]
+    charge = formal_charge(atoms)
+    shown = {
+        "file": str(path),
+        "frames": len(frames),
+        "formula": atoms.get_chemical_formula(),
+        "atoms": len(atoms),
+        "formal_charge": charge.total,
+        "parts": [{"name": name, "number": n, "charge": q} for name, n, q in charge.parts],
+    }
+    if as_json:
+        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        return
+    table = Table(title=str(path), show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("frames", f"{len(frames)} (the last one is described)")
+    table.add_row("formula", f"{shown['formula']}, {len(atoms)} atoms")
+    table.add_row("oxidation numbers", ", ".join(f"{n} {p} {q:+d}" for p, n, q in charge.parts))
+    verdict = "unknown: an element without an oxidation number here"
+    if charge.total is not None:
+        verdict = f"{charge.total:+d}: not neutral, atoms may be missing" if charge.total else "0"
+    table.add_row("formal charge", verdict)
+    Console().print(table)
 
 
 def summarise(

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""Read structures others wrote, and notice missing atoms: line counts and formal charge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers, covalent_radii
+from ase.io import read
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from qdml.build.charges import CATIONS, HALIDES, LATTICE_ANIONS, OXIDATION
+from qdml.errors import DataError
+
+# Two atoms of one molecule are bonded within this times the sum of covalent radii.
+BOND_TOLERANCE = 1.25
+ORGANIC = frozenset({"H", "B", "C", "N", "O", "Si", "P", "S", *HALIDES})
+
+
+@dataclass(frozen=True)
+class FormalCharge:
+    """Sum of oxidation numbers and what it is made of.
+
+    `parts` are (name, number, charge of one); `molecules` [n_atoms] is the number of the molecule
+    an atom belongs to, -1 for lattice atoms. Unknown elements make `total` None.
+    """
+
+    total: int | None
+    parts: tuple[tuple[str, int, int], ...]
+    molecules: np.ndarray
+
+
+def read_structures(path: Path) -> list[Atoms]:
+    """All frames of a structure file (extxyz, xyz, and what ASE reads).
+
+    Raises: DataError for a file that is missing, empty or unreadable, and for an xyz file whose
+    header gives another number of atoms than it holds lines.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if path.suffix in {".xyz", ".extxyz"}:
+        check_xyz_counts(path)
+    try:
+        frames = read(path, index=":")
+    except Exception as error:  # ASE's readers raise whatever their parsing meets
+        raise DataError(f"{path}: cannot read this structure ({error})") from error
+    if not frames or not all(len(frame) for frame in frames):
+        raise DataError(f"{path}: holds no atoms")
+    return frames
+
+
+def check_xyz_counts(path: Path) -> None:
+    """Compare the header of every frame of an xyz file with the atom lines that follow.
+
+    Raises: DataError naming the frame and both numbers.
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    row, frame = 0, 0
+    while any(line.strip() for line in lines[row:]):
+        header = lines[row].split()
+        if len(header) != 1 or not header[0].isdigit():
+            raise DataError(
+                f"{path}, line {row + 1}: number of atoms expected, found {lines[row].strip()!r}; "
+                "an xyz frame is the number of atoms, a comment line and the atoms"
+            )
+        wanted = int(header[0])
+        found = 0
+        for line in lines[row + 2 :]:
+            if not _is_atom_line(line):
+                break
+            found += 1
+        if found != wanted:
+            raise DataError(
+                f"{path}, frame {frame}: the header says {wanted} atoms, {found} atom lines "
+                "follow; correct the header or restore the lines (readers drop atoms silently)"
+            )
+        row, frame = row + 2 + found, frame + 1
+
+
+def _is_atom_line(line: str) -> bool:
+    """True for `symbol x y z ...`."""
+    words = line.split()
+    if len(words) < 4:
+        return False
+    try:
+        [float(word) for word in words[1:4]]
+    except ValueError:
+        return False
+    return True
+
+
+def molecules_of(atoms: Atoms) -> np.ndarray:
+    """Number of the molecule of each atom, [n_atoms]; -1 for lattice atoms and metals.
+
+    Lattice: cations, chalcogenides and pnictides without a C, O or H neighbour. All other atoms
+    form molecules by covalent bonds; a halide that touches no organic atom is one of its own.
+    Bonds across the periodic boundary are not sought: the dot lies whole in its box.
+    """
+    symbols = np.array(atoms.get_chemical_symbols())
+    radii = covalent_radii[[atomic_numbers[s] for s in symbols]]
+    pairs = cKDTree(atoms.positions).query_pairs(2.6 * radii.max(), output_type="ndarray")
+    i, j = pairs[:, 0], pairs[:, 1]
+    distance = np.linalg.norm(atoms.positions[i] - atoms.positions[j], axis=1)
+    near = distance < BOND_TOLERANCE * (radii[i] + radii[j])
+    i, j = i[near], j[near]
+    is_light = np.isin(symbols, ["H", "B", "C", "N", "O", "Si"])
+    touches = np.zeros(len(symbols), dtype=bool)
+    np.logical_or.at(touches, j, is_light[i])
+    np.logical_or.at(touches, i, is_light[j])
+    is_lattice = np.isin(symbols, [*CATIONS]) | (np.isin(symbols, [*LATTICE_ANIONS]) & ~touches)
+    is_ion = np.isin(symbols, [*HALIDES]) & ~touches
+    bonded = ~(is_lattice | is_ion)[i] & ~(is_lattice | is_ion)[j]
+    n = len(symbols)
+    graph = coo_array((np.ones(bonded.sum()), (i[bonded], j[bonded])), shape=(n, n))
+    _, label = connected_components(graph, directed=False)
+    label = label.astype(int)
+    label[is_lattice] = -1
+    names, first = np.unique(label[label >= 0], return_index=True)
+    order = names[np.argsort(first)]  # numbered by first appearance
+    rank = {int(name): k for k, name in enumerate(order)}
+    return np.array([rank.get(int(k), -1) for k in label])
+
+
+def molecule_charge(symbols: list[str]) -> int:
+    """Formal charge of a closed-shell ligand: 0 for an even number of electrons, else +1 or -1.
+
+    +1 where it is a protonated amine: N, no O, S or P, and an odd number of electrons (a neutral
+    amine has an even one). Lone halides and O have their oxidation numbers.
+    """
+    counts = Counter(symbols)
+    if len(symbols) == 1:
+        return OXIDATION.get(symbols[0], -2 if symbols[0] == "O" else 0)
+    n_electrons = sum(atomic_numbers[s] for s in symbols)
+    if n_electrons % 2 == 0:
+        return 0
+    is_ammonium = counts["N"] > 0 and not counts["O"] + counts["S"] + counts["P"]
+    return 1 if is_ammonium else -1
+
+
+def formal_charge(atoms: Atoms) -> FormalCharge:
+    """Formal charge by oxidation numbers of lattice atoms and closed-shell molecules."""
+    symbols = atoms.get_chemical_symbols()
+    molecules = molecules_of(atoms)
+    lattice = Counter(s for s, m in zip(symbols, molecules, strict=True) if m < 0)
+    parts = [(s, n, OXIDATION[s]) for s, n in lattice.items()]
+    members: dict[int, list[str]] = {}
+    for symbol, molecule in zip(symbols, molecules.tolist(), strict=True):
+        if molecule >= 0:
+            members.setdefault(molecule, []).append(symbol)
+    kinds = Counter(tuple(sorted(m)) for m in members.values())
+    is_known = set(symbols) <= ORGANIC | CATIONS | LATTICE_ANIONS
+    for kind, n in kinds.items():
+        parts.append((Atoms(list(kind)).get_chemical_formula(), n, molecule_charge(list(kind))))
+    total = sum(n * charge for _, n, charge in parts)
+    return FormalCharge(total if is_known else None, tuple(parts), molecules)
