@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ase.eos import EquationOfState
 from ase.units import GPa
-from qdml.label.frames import MIN_VACUUM, frame_key, image_distance
+from qdml.label.frames import MIN_VACUUM, frame_key, image_distance, is_undersampled
 from qdml.sample.dots import formal_charge
 
 DATA = Path(__file__).resolve().parents[2] / "potentials" / "cdse" / "data"
@@ -46,8 +46,8 @@ def test_net_force_is_grid_noise_only(frames):
     for frame in frames:
         net = np.abs(frame.get_forces().sum(axis=0)).max()
         n_oxygen = int((frame.numbers == 8).sum())
-        # about 0.1 eV/A per component and O atom at 300 Ry, adding up at random; else 0.01 per atom,
-        # and a little of the largest force: squeezed cores feel the grid more
+        # about 0.1 eV/A per component and O atom at 300 Ry, adding up at random; else 0.01 per
+        # atom, and a little of the largest force: squeezed cores feel the grid more
         limit = 0.25 * np.sqrt(n_oxygen) + 0.02 * np.sqrt(len(frame)) + 0.02
         limit += 0.005 * np.abs(frame.get_forces()).max()
         assert net < limit, (frame.info["origin"], net)
@@ -58,6 +58,13 @@ def test_images_are_apart(frames):
         axes = ["xyz".index(axis) for axis in frame.info["vacuum_axes"].strip("-")]
         distance = image_distance(frame.positions, frame.cell.array, axes)
         assert distance >= MIN_VACUUM - 1e-6
+
+
+def test_periodic_directions_are_sampled_alike(frames):
+    for frame in frames:
+        structure = frame.copy()
+        structure.pbc = [axis not in frame.info["vacuum_axes"] for axis in "xyz"]
+        assert not is_undersampled(structure), frame.info["origin"]
 
 
 def test_test_origins_are_whole_and_hold_out_one_dot_and_one_temperature(frames):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import ase.io
 import numpy as np
 import pytest
@@ -15,10 +17,14 @@ from qdml.label.frames import (
     check_spin,
     frame_key,
     image_distance,
+    is_undersampled,
     kpoint_mesh,
+    suitable_mesh,
 )
-from qdml.label.queue import LabelOptions, make_task
+from qdml.label.queue import LabelOptions, label_frames, make_task
 from qdml.sample.cells import zincblende
+from qdml.sample.polar_slabs import slab_110, slab_111
+from qdml.sample.slabs import slab_100
 
 
 def test_the_key_is_physics_only(tmp_path):
@@ -137,3 +143,32 @@ def test_faults_of_a_frame_name_the_frame(tmp_path):
         make_task(Atoms("U"), 2, LabelOptions(), tmp_path)
     with pytest.raises(DataError, match=r"frame 0 .*: no atoms"):
         make_task(Atoms(), 0, LabelOptions(), tmp_path)
+
+
+def test_the_mesh_follows_the_distance_between_lattice_planes():
+    cell = zincblende(repeat=1)  # 6.2 A
+    assert suitable_mesh(cell) == [2, 2, 2]
+    assert suitable_mesh(zincblende(repeat=2)) == [1, 1, 1]
+    slab = Atoms("Cd", cell=[[8.8, 0, 0], [4.4, 8.8 * np.sqrt(0.75), 0], [0, 0, 0]], pbc=(1, 1, 0))
+    assert suitable_mesh(slab) == [2, 2, 1]  # 7.6 A between the lines of the lattice
+    assert suitable_mesh(molecule("H2O")) == [1, 1, 1]
+    assert is_undersampled(cell)
+    cell.info["kpoints"] = [2, 2, 2]
+    assert not is_undersampled(cell)
+
+
+def test_the_queue_counts_frames_with_too_few_kpoints(tmp_path, monkeypatch):
+    few, enough = zincblende(repeat=1), zincblende(repeat=1)
+    enough.info["kpoints"] = [2, 2, 2]
+    stop = threading.Event()
+    stop.set()  # count, but compute nothing
+    options = LabelOptions(command="true")
+    summary = label_frames([few, enough], tmp_path / "out.extxyz", options, stop=stop)
+    assert (summary.total, summary.undersampled) == (2, 1)
+
+
+@pytest.mark.parametrize("slab", [slab_100(), slab_110(), slab_111()], ids=["100", "110", "111"])
+def test_slabs_ask_for_the_mesh_they_need(slab):
+    assert not is_undersampled(slab)
+    assert max(slab.info["kpoints"]) == 2
+    assert slab.info["kpoints"][2] == 1

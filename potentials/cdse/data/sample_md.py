@@ -135,6 +135,8 @@ def trajectory(start: Start, number: int, calculator: Calculator) -> Iterator[At
                 trajectory=f"{start.origin}-{number}-{temperature}K",
                 temperature=float(temperature),
             )
+            if "kpoints" in start.atoms.info:
+                frame.info["kpoints"] = start.atoms.info["kpoints"]
             yield frame
 
 

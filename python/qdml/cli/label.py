@@ -21,6 +21,7 @@ from rich.progress import (
 )
 
 from qdml.errors import DataError
+from qdml.label.frames import SAMPLED_LENGTH
 from qdml.label.queue import LabelOptions, LabelSummary, label_frames
 from qdml.label.tasks import LabelResult, kill_children
 from qdml.label.xtb import WARNING
@@ -135,6 +136,14 @@ class LabelProgress:
     def update(self, event: str, summary: LabelSummary, result: LabelResult | None) -> None:
         """Redraw after an event of `label_frames`."""
         if event == "start":
+            if summary.undersampled:
+                self.console.print(
+                    f"[bold yellow]warning:[/] {summary.undersampled} frames repeat after less "
+                    f"than {SAMPLED_LENGTH:g} Å with too few k-points for that; energies will not "
+                    "match those of larger cells (a CdSe slab was off by 0.1 eV/atom). Set "
+                    "info['kpoints'], such as '2 2 1', or use a larger cell",
+                    soft_wrap=True,
+                )
             if summary.cut_bytes:
                 self.console.print(f"cut off a half-written frame ({summary.cut_bytes} bytes)")
             if summary.already_done:

@@ -59,6 +59,31 @@ def kpoint_mesh(atoms: Atoms, name: str = "frame") -> tuple[int, int, int]:
     return mesh
 
 
+SAMPLED_LENGTH = 11.0
+"""Least length (A) of cell vector times k-points along a periodic direction. (100) CdSe slabs of
+8.8 A at Gamma alone lie 0.1 eV/atom above the same slabs with 2 x 2 points; 12.4 A (a 64-atom cell)
+agrees with the same sampling of an 8-atom cell within the grid noise."""
+
+
+def suitable_mesh(atoms: Atoms) -> list[int]:
+    """The coarsest mesh that spans `SAMPLED_LENGTH` in every periodic direction, 1 elsewhere.
+
+    Lengths are distances between lattice planes, so that oblique cells count as they should.
+    """
+    mesh = [1, 1, 1]
+    reciprocal = np.linalg.pinv(atoms.cell.array)
+    for axis in range(3):
+        if atoms.pbc[axis]:
+            height = 1.0 / np.linalg.norm(reciprocal[:, axis])
+            mesh[axis] = max(1, int(np.ceil(SAMPLED_LENGTH / height - 1e-9)))
+    return mesh
+
+
+def is_undersampled(atoms: Atoms) -> bool:
+    """Whether the frame asks for fewer k-points than `suitable_mesh` somewhere."""
+    return any(n < m for n, m in zip(kpoint_mesh(atoms), suitable_mesh(atoms), strict=True))
+
+
 def check_spin(n_electrons: int, multiplicity: int | None, name: str) -> int:
     """The multiplicity to use: 1 by default, refused where the electron count forbids it."""
     if multiplicity is None:

@@ -16,7 +16,14 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from qdml.errors import DataError
 from qdml.label import cp2k
-from qdml.label.frames import boxed, charge_and_multiplicity, check_spin, frame_key, kpoint_mesh
+from qdml.label.frames import (
+    boxed,
+    charge_and_multiplicity,
+    check_spin,
+    frame_key,
+    is_undersampled,
+    kpoint_mesh,
+)
 from qdml.label.store import LabelStore
 from qdml.label.tasks import LabelResult, LabelTask, run_task
 from qdml.label.warm import WavefunctionLibrary
@@ -54,6 +61,7 @@ class LabelSummary:
     labelled: int = 0
     skipped_failed: int = 0
     cut_bytes: int = 0
+    undersampled: int = 0  # frames with fewer k-points than `frames.suitable_mesh`
     seconds: float = 0.0
     wall_seconds: float = 0.0
     stopped: bool = False
@@ -133,6 +141,7 @@ def label_frames(
             continue
         seen.add(task.key)
         summary.total += 1
+        summary.undersampled += options.code == "cp2k" and is_undersampled(atoms)
         if task.key in store.keys:
             summary.already_done += 1
         elif task.key in store.failures and not options.retry_failed:

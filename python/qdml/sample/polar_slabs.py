@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 from ase import Atoms
 
+from qdml.label.frames import suitable_mesh
 from qdml.sample.cells import ZB_LATTICE_PBE
 
 CD_CL_HOLLOW = 2.75
@@ -20,7 +21,7 @@ def slab_110(
     """Bare nonpolar (110) slab: each layer holds as many Cd as Se, so nothing is added.
 
     repeat counts cells of a x a/sqrt(2) (A) along [001] and [1-10]; pbc is (T, T, F), z without
-    cell vector.
+    cell vector; info `kpoints` is the mesh it needs.
     """
     edges = np.array([a, a / np.sqrt(2.0)])
     atoms = Atoms(cell=[repeat[0] * edges[0], repeat[1] * edges[1], 0.0], pbc=(True, True, False))
@@ -31,6 +32,7 @@ def slab_110(
             for symbol, place in (("Cd", cadmium), ("Se", cadmium + selenium)):
                 atoms.append(symbol)
                 atoms.positions[-1] = [*(place * edges), layer * a / np.sqrt(8.0)]
+    atoms.info["kpoints"] = suitable_mesh(atoms)
     return atoms
 
 
@@ -39,7 +41,8 @@ def slab_111(n_bilayers: int = 3, a: float = ZB_LATTICE_PBE) -> Atoms:
 
     Electron counting (one dangling bond each): a Cd of (111) takes half a Cl, so two Cl sit in
     hollows between the four Cd; a Se of (-1-1-1) lacks half an electron, which one Se vacancy in
-    four supplies, as on the (2 x 2) reconstructed faces of zinc-blende crystals. pbc is (T, T, F).
+    four supplies, as on the (2 x 2) reconstructed faces of zinc-blende crystals. pbc is (T, T, F);
+    info `kpoints` is the mesh it needs.
     """
     edge = a / np.sqrt(2.0)
     cell = np.array([[edge, 0.0, 0.0], [edge / 2, edge * np.sqrt(3) / 2, 0.0]])
@@ -61,4 +64,5 @@ def slab_111(n_bilayers: int = 3, a: float = ZB_LATTICE_PBE) -> Atoms:
     for metal in metals[:: len(metals) // 2]:
         atoms += Atoms("Cl", [atoms.positions[metal] + [*shift[:2], height]])
     del atoms[lowest[0]]
+    atoms.info["kpoints"] = suitable_mesh(atoms)
     return atoms

@@ -7,6 +7,7 @@ import numpy as np
 from ase import Atoms
 
 from qdml.errors import StructureError
+from qdml.label.frames import suitable_mesh
 from qdml.sample.cells import ZB_LATTICE_PBE
 
 CD_CL = 2.57
@@ -26,7 +27,8 @@ def slab_100(
 
     A surface Cd of (100) has two dangling bonds and takes one X-type ligand (electron counting);
     each ligand sits at an empty Se site and bridges two Cd. `ligand` is 'Cl' or 'HCOO'. The
-    in-plane cell is repeat x repeat of a/sqrt(2) (A); pbc is (T, T, F), z without cell vector.
+    in-plane cell is repeat x repeat of a/sqrt(2) (A); pbc is (T, T, F), z without cell vector;
+    info `kpoints` is the mesh it needs.
     """
     if ligand not in ("Cl", "HCOO"):
         raise StructureError(f"ligand '{ligand}' on the (100) slab; choose Cl or HCOO")
@@ -53,6 +55,7 @@ def slab_100(
             up = np.array([0.0, 0.0, upward])
             symbols, positions = bridging_ligand(ligand, middle, bridge, up, edge)
             atoms += Atoms(symbols, positions)
+    atoms.info["kpoints"] = suitable_mesh(atoms)
     return atoms
 
 
