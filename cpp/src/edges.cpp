@@ -57,18 +57,17 @@ void to_cartesian(const EdgeRecord<real>& edge, real* g) {
 }  // namespace
 
 template <class real>
-void Edges<real>::build(const Graph& graph, int n_species, double cutoff, int knots, const Zbl& zbl,
-                        double* atom_energy) {
+void Edges<real>::count(const Graph& graph) {
     const int n = graph.n_local;
     for (int i = 0; i < graph.n_total; ++i) {
-        if (graph.species[i] < -1 || graph.species[i] >= n_species) {
+        if (graph.species[i] < -1 || graph.species[i] >= n_species_) {
             refuse_graph("atom " + std::to_string(i) + " has species " +
                          std::to_string(graph.species[i]) + ", the model has 0.." +
-                         std::to_string(n_species - 1));
+                         std::to_string(n_species_ - 1));
         }
     }
-    row_start.reserve(n + 1);
-    const double squared = cutoff * cutoff;
+    before_.reserve(n + 1);
+    const double squared = cutoff_ * cutoff_;
     bool bad = false;
 #pragma omp parallel for schedule(static) reduction(|| : bad)
     for (int i = 0; i < n; ++i) {
@@ -84,23 +83,34 @@ void Edges<real>::build(const Graph& graph, int n_species, double cutoff, int kn
             }
             count += is_inside(graph, i, e, squared) ? 1 : 0;
         }
-        row_start[i + 1] = count;
+        before_[i + 1] = count;
     }
     if (bad) {
         explain(graph);
     }
-    row_start[0] = 0;
+    before_[0] = 0;
     for (int i = 0; i < n; ++i) {
-        row_start[i + 1] += row_start[i];
+        before_[i + 1] += before_[i];
     }
-    const std::int64_t n_edges = row_start[n];
+}
+
+template <class real>
+void Edges<real>::build(const Graph& graph, int first, int last, const Zbl* zbl,
+                        double* atom_energy) {
+    first_ = first;
+    last_ = last;
+    row_start.reserve(graph.n_local + 1);
+    const std::int64_t n_edges = before_[last] - before_[first];
+    for (int i = first; i <= last; ++i) {
+        row_start[i] = before_[i] - before_[first];
+    }
     neighbor.reserve(n_edges);
     neighbor_species.reserve(n_edges);
     record.reserve(n_edges);
     gradient.reserve(n_edges);
-    const double inverse_spacing = knots / cutoff;
+    const double squared = cutoff_ * cutoff_, inverse_spacing = knots_ / cutoff_;
 #pragma omp parallel for schedule(static)
-    for (int i = 0; i < n; ++i) {
+    for (int i = first; i < last; ++i) {
         std::int64_t to = row_start[i];
         const int a = graph.species[i];
         for (std::int64_t e = graph.row_start[i]; e < graph.row_start[i + 1]; ++e) {
@@ -119,7 +129,7 @@ void Edges<real>::build(const Graph& graph, int n_species, double cutoff, int kn
             edge.inverse_r = static_cast<real>(1.0 / r);
             const double x = r * inverse_spacing;
             // rounding may put r just below rc on knot K, where the table has no four coefficients
-            edge.knot = std::min<std::int64_t>(static_cast<std::int64_t>(x), knots - 1);
+            edge.knot = std::min<std::int64_t>(static_cast<std::int64_t>(x), knots_ - 1);
             const double t = x - static_cast<double>(edge.knot), u = 1.0 - t;
             const double weight[4] = {u * u * u / 6, (t * t * (3 * t - 6) + 4) / 6,
                                       (t * (t * (3 - 3 * t) + 3) + 1) / 6, t * t * t / 6};
@@ -130,22 +140,21 @@ void Edges<real>::build(const Graph& graph, int n_species, double cutoff, int kn
                 edge.weight_derivative[k] = static_cast<real>(slope[k] * inverse_spacing);
             }
             gradient[to] = {};
-            if (zbl.active() && r < zbl.r_max(a, b)) {
-                const PairTerm pair = zbl(a, b, r);
+            if (zbl != nullptr && zbl->active() && r < zbl->r_max(a, b)) {
+                const PairTerm pair = (*zbl)(a, b, r);
                 atom_energy[i] += 0.5 * pair.energy;
                 gradient[to].value[3] = static_cast<real>(0.5 * pair.derivative);
             }
             ++to;
         }
     }
-    transpose(graph);
 }
 
 /// Counting sort by neighbour; within one neighbour the edges keep the order of the rows, so that
 /// every sum has one order for any number of threads.
 template <class real>
 void Edges<real>::transpose(const Graph& graph) {
-    const std::int64_t n_edges = row_start[graph.n_local];
+    const std::int64_t n_edges = row_start[last_];
     incoming_start_.reserve(graph.n_total + 1);
     incoming_.reserve(n_edges);
     std::int64_t* start = incoming_start_.data();
@@ -166,13 +175,11 @@ void Edges<real>::transpose(const Graph& graph) {
 }
 
 template <class real>
-void Edges<real>::forces(const Graph& graph, bool atom_virial, Result& result) {
-    const int n = graph.n_local;
-    row_sums_.reserve(std::int64_t(n) * 9);
-    result.force.resize(static_cast<std::size_t>(graph.n_total) * 3);
-    result.atom_virial.resize(atom_virial ? static_cast<std::size_t>(graph.n_total) * 9 : 0);
+void Edges<real>::add_forces(const Graph& graph, bool atom_virial, Result& result) {
+    transpose(graph);
+    row_sums_.reserve(std::int64_t(last_ - first_) * 9);
 #pragma omp parallel for schedule(static)
-    for (int i = 0; i < n; ++i) {
+    for (int i = first_; i < last_; ++i) {
         double sum[3] = {}, virial[9] = {};
         for (std::int64_t e = row_start[i]; e < row_start[i + 1]; ++e) {
             const EdgeRecord<real>& edge = record[e];
@@ -187,14 +194,13 @@ void Edges<real>::forces(const Graph& graph, bool atom_virial, Result& result) {
             }
         }
         for (int k = 0; k < 3; ++k) {
-            result.force[static_cast<std::size_t>(i) * 3 + static_cast<std::size_t>(k)] = sum[k];
+            result.force[static_cast<std::size_t>(i) * 3 + static_cast<std::size_t>(k)] += sum[k];
         }
         for (int k = 0; k < 9; ++k) {
-            row_sums_[std::int64_t(i) * 9 + k] = virial[k];
+            row_sums_[std::int64_t(i - first_) * 9 + k] = virial[k];
         }
     }
-    std::fill(result.virial, result.virial + 9, 0.0);
-    for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t i = 0; i < last_ - first_; ++i) {
         for (int k = 0; k < 9; ++k) {
             result.virial[k] += row_sums_[i * 9 + k];
         }
@@ -217,12 +223,13 @@ void Edges<real>::forces(const Graph& graph, bool atom_virial, Result& result) {
         }
         double* f = result.force.data() + static_cast<std::size_t>(i) * 3;
         for (int m = 0; m < 3; ++m) {
-            f[m] = (i < n ? f[m] : 0.0) - sum[m];
+            f[m] -= sum[m];
         }
         if (atom_virial) {
             double* w = result.atom_virial.data() + static_cast<std::size_t>(i) * 9;
+            const bool own = i >= first_ && i < last_;
             for (int m = 0; m < 9; ++m) {
-                w[m] = 0.5 * (virial[m] + (i < n ? row_sums_[std::int64_t(i) * 9 + m] : 0.0));
+                w[m] += 0.5 * (virial[m] + (own ? row_sums_[std::int64_t(i - first_) * 9 + m] : 0.0));
             }
         }
     }
@@ -254,6 +261,39 @@ void Edges<real>::centroid_virial(const Graph& graph, int axis, const std::vecto
             add(incoming_[k], 1.0);
         }
     }
+}
+
+template <class real>
+std::int64_t Edges<real>::atom_bytes(std::int64_t n_local, std::int64_t n_total) noexcept {
+    return 2 * Buffer<std::int64_t>::bytes_for(n_local + 1) +
+           Buffer<std::int64_t>::bytes_for(n_total + 1);
+}
+
+template <class real>
+std::int64_t Edges<real>::edge_bytes(std::int64_t rows, std::int64_t edges) noexcept {
+    return 2 * Buffer<int>::bytes_for(edges) + Buffer<EdgeRecord<real>>::bytes_for(edges) +
+           Buffer<EdgeGradient<real>>::bytes_for(edges) + Buffer<std::int64_t>::bytes_for(edges) +
+           Buffer<double>::bytes_for(rows * 9);
+}
+
+template <class real>
+std::int64_t Edges<real>::bytes() const noexcept {
+    return row_start.bytes() + neighbor.bytes() + neighbor_species.bytes() + record.bytes() +
+           gradient.bytes() + before_.bytes() + incoming_start_.bytes() + incoming_.bytes() +
+           row_sums_.bytes();
+}
+
+/// All but the counts of count(), which the next build() needs.
+template <class real>
+void Edges<real>::release() noexcept {
+    row_start.release();
+    neighbor.release();
+    neighbor_species.release();
+    record.release();
+    gradient.release();
+    incoming_start_.release();
+    incoming_.release();
+    row_sums_.release();
 }
 
 template class Edges<float>;

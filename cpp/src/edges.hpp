@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// The edges within the cutoff of one step: records for the kernels, the transposed list, forces.
+/// The edges within the cutoff of a range of rows: records for the kernels, the transposed list, forces.
 #pragma once
 
 #include <cstdint>
@@ -15,18 +15,33 @@ namespace qdml {
 template <class real>
 class Edges {
 public:
-    /// Filter the graph by the cutoff and fill all arrays. ZBL goes to `atom_energy` [n_local] (added,
-    /// eV) and to the gradients. Throws Error `graph_invalid` on impossible input.
-    void build(const Graph& graph, int n_species, double cutoff, int knots, const Zbl& zbl,
-               double* atom_energy);
-    /// Turn the gradients into forces and virial of `result` (docs/conventions.md, "Parallel runs").
-    void forces(const Graph& graph, bool atom_virial, Result& result);
+    Edges(int n_species, double cutoff, int knots)
+        : n_species_(n_species), cutoff_(cutoff), knots_(knots) {}
+
+    /// Check the graph and count the edges within the cutoff. Throws Error `graph_invalid`.
+    void count(const Graph& graph);
+    /// Edges of the rows before `row` after count(), row 0..n_local.
+    std::int64_t before(int row) const { return before_[row]; }
+
+    /// Fill all arrays for the rows first..last-1. With `zbl`, its energies go to `atom_energy`
+    /// [n_local] (added, eV) and its derivatives to the gradients.
+    void build(const Graph& graph, int first, int last, const Zbl* zbl, double* atom_energy);
+    /// Add the gradients of these rows to forces and virials of `result`, which start from zero
+    /// (docs/conventions.md, "Parallel runs"). The gradients are used up.
+    void add_forces(const Graph& graph, bool atom_virial, Result& result);
     /// Add column `axis` of the centroid virials (docs/conventions.md, "Per-atom quantities"). `moment`
-    /// holds Σ_k x_k[axis] of the gradients of E_k, positions `x` [n_total]; call after `forces`.
+    /// holds Σ_k x_k[axis] of the gradients of E_k, positions `x` [n_total]; call after `add_forces`,
+    /// with all rows built.
     void centroid_virial(const Graph& graph, int axis, const std::vector<double>& x,
                          Buffer<EdgeGradient<real>>& moment, Result& result) const;
 
-    Buffer<std::int64_t> row_start;      ///< [n_local + 1]
+    /// Bytes of the arrays over atoms, and of those over `rows` rows with `edges` edges.
+    static std::int64_t atom_bytes(std::int64_t n_local, std::int64_t n_total) noexcept;
+    static std::int64_t edge_bytes(std::int64_t rows, std::int64_t edges) noexcept;
+    std::int64_t bytes() const noexcept;
+    void release() noexcept;
+
+    Buffer<std::int64_t> row_start;      ///< [n_local + 1], of the rows first..last
     Buffer<int> neighbor;                ///< [n]
     Buffer<int> neighbor_species;        ///< [n]
     Buffer<EdgeRecord<real>> record;     ///< [n]
@@ -35,9 +50,14 @@ public:
 private:
     void transpose(const Graph& graph);
 
+    int n_species_;
+    double cutoff_;
+    int knots_;
+    int first_ = 0, last_ = 0;             ///< rows built
+    Buffer<std::int64_t> before_;          ///< [n_local + 1]
     Buffer<std::int64_t> incoming_start_;  ///< [n_total + 1]
     Buffer<std::int64_t> incoming_;        ///< [n] edges by their neighbour, in order of the rows
-    Buffer<double> row_sums_;              ///< [n_local][9] virial of the rows
+    Buffer<double> row_sums_;              ///< [last - first][9] virial of the rows
 };
 
 extern template class Edges<float>;

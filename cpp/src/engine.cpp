@@ -43,13 +43,21 @@ const Kernels<real>& profiled(const Kernels<real>& kernels) {
 }
 #endif
 
+std::unique_ptr<AnyEvaluator> make_evaluator(const Model& model, const KernelSet& kernels,
+                                             Precision precision) {
+    if (precision == Precision::mixed) {
+        return std::make_unique<Evaluator<float>>(model, profiled(kernels.single));
+    }
+    return std::make_unique<Evaluator<double>>(model, profiled(kernels.reference));
+}
+
 }  // namespace
 
 struct Engine::Impl {
     ModelInfo info;
     Precision precision;
-    std::unique_ptr<Evaluator<float>> mixed;
-    std::unique_ptr<Evaluator<double>> reference;
+    std::unique_ptr<AnyEvaluator> evaluator;
+    std::int64_t memory_limit = 0;
 };
 
 Engine::Engine(const std::string& path, Precision precision) : impl_(std::make_unique<Impl>()) {
@@ -58,11 +66,7 @@ Engine::Engine(const std::string& path, Precision precision) : impl_(std::make_u
     impl_->info = model.info;
     impl_->info.isa = kernels.name;
     impl_->precision = precision;
-    if (precision == Precision::mixed) {
-        impl_->mixed = std::make_unique<Evaluator<float>>(model, profiled(kernels.single));
-    } else {
-        impl_->reference = std::make_unique<Evaluator<double>>(model, profiled(kernels.reference));
-    }
+    impl_->evaluator = make_evaluator(model, kernels, precision);
 }
 
 Engine::~Engine() = default;
@@ -72,16 +76,27 @@ Engine& Engine::operator=(Engine&&) noexcept = default;
 const ModelInfo& Engine::info() const noexcept { return impl_->info; }
 Precision Engine::precision() const noexcept { return impl_->precision; }
 
-int Engine::max_exchange_width() const noexcept {
-    return impl_->mixed ? impl_->mixed->max_exchange_width()
-                        : impl_->reference->max_exchange_width();
-}
+int Engine::max_exchange_width() const noexcept { return impl_->evaluator->max_exchange_width(); }
 
 std::int64_t Engine::memory_estimate(std::int64_t n_local, std::int64_t n_ghost,
                                      std::int64_t n_edges) const noexcept {
-    return impl_->mixed ? impl_->mixed->memory_estimate(n_local, n_ghost, n_edges)
-                        : impl_->reference->memory_estimate(n_local, n_ghost, n_edges);
+    return impl_->evaluator->memory_estimate(n_local, n_ghost, n_edges);
 }
+
+std::int64_t Engine::memory_allocated() const noexcept {
+    return impl_->evaluator->memory_allocated();
+}
+
+void Engine::set_memory_limit(std::int64_t bytes) {
+    if (bytes < 0) {
+        throw Error("value_invalid", "memory limit of " + std::to_string(bytes) +
+                                         " bytes; expected a positive number, or 0 for no limit");
+    }
+    impl_->memory_limit = bytes;
+    impl_->evaluator->set_memory_limit(bytes);
+}
+
+std::int64_t Engine::memory_limit() const noexcept { return impl_->memory_limit; }
 
 void Engine::compute(const Graph& graph, const Request& request, Exchange* exchange,
                      Result& result) {
@@ -93,11 +108,7 @@ void Engine::compute(const Graph& graph, const Request& request, Exchange* excha
     if (request.centroid_virial && graph.position == nullptr && graph.n_total > 0) {
         throw Error("graph_invalid", "centroid_virial needs the positions of all atoms and ghosts");
     }
-    if (impl_->mixed) {
-        impl_->mixed->compute(graph, request, exchange, result);
-    } else {
-        impl_->reference->compute(graph, request, exchange, result);
-    }
+    impl_->evaluator->compute(graph, request, exchange, result);
 }
 
 const char* version() noexcept { return QDML_VERSION; }

@@ -49,6 +49,14 @@ struct Evaluator<real>::Scratch {
     Buffer<real> z, grad_z;               ///< [kTile][width]
     std::vector<Buffer<real>> activation;  ///< read-out: inputs and pre-activations
     Buffer<real> grad_a, grad_b;
+    std::int64_t bytes() const {
+        std::int64_t sum = std::int64_t(sizeof(Scratch)) + message.bytes() + z.bytes() +
+                           grad_z.bytes() + grad_a.bytes() + grad_b.bytes();
+        for (const auto& buffer : activation) {
+            sum += buffer.bytes();
+        }
+        return sum;
+    }
     const real* in[kTile * 5];
     real* out[kTile * 5];
 
@@ -81,8 +89,7 @@ template <class real>
 Evaluator<real>::Evaluator(const Model& model, const Kernels<real>& kernels)
     : weights_(model),
       kernels_(kernels),
-      cutoff_(model.architecture.cutoff),
-      knots_(model.architecture.knots) {
+      edges_(weights_.n_species, model.architecture.cutoff, model.architecture.knots) {
     if (model.has_zbl()) {
         zbl_ = Zbl(model.info.species, model.tensor("zbl.r_max"));
     }
@@ -92,6 +99,12 @@ Evaluator<real>::Evaluator(const Model& model, const Kernels<real>& kernels)
     gradient_.resize(n_layers);
     for (const auto& layer : weights_.layers) {
         h_stride_ = std::max({h_stride_, layer.node_in.width, layer.node_out.width});
+        z_widest_ = std::max(z_widest_, layer.z.width);
+        message_widest_ =
+            std::max({message_widest_, layer.message_in.width, layer.message_out.width});
+    }
+    for (const int blocks : weights_.readout_blocks) {
+        readout_widest_ = std::max(readout_widest_, blocks * kBlock);
     }
     // layer 0: the message of a sender depends on its species alone
     const auto& first = weights_.layers[0];
@@ -116,21 +129,137 @@ int Evaluator<real>::max_exchange_width() const noexcept {
     return width;
 }
 
+/// Work memory of all threads.
+template <class real>
+std::int64_t Evaluator<real>::scratch_bytes() const noexcept {
+    using B = Buffer<real>;
+    const std::int64_t n_readout = 2 * std::int64_t(weights_.readout.size()) + 3;
+    return max_threads() * (std::int64_t(sizeof(Scratch)) +
+                            B::bytes_for(std::int64_t(kTile) * message_widest_) +
+                            2 * B::bytes_for(std::int64_t(kTile) * z_widest_) +
+                            n_readout * B::bytes_for(std::int64_t(kTile) * readout_widest_));
+}
+
+/// Arrays over atoms, which stay for the whole step, and the work memory of the threads.
+template <class real>
+std::int64_t Evaluator<real>::atom_bytes(std::int64_t n_local,
+                                         std::int64_t n_total) const noexcept {
+    using B = Buffer<real>;
+    std::int64_t sum = B::bytes_for(n_local * h_stride_) + n_local * 8 + scratch_bytes() +
+                       Edges<real>::atom_bytes(n_local, n_total);
+    for (std::size_t t = 0; t < weights_.layers.size(); ++t) {
+        const auto& layer = weights_.layers[t];
+        sum += B::bytes_for(t + 1 < weights_.layers.size() ? n_local * layer.z.width : 0);
+        sum += t > 0 ? B::bytes_for(n_total * layer.message_in.width) +
+                           B::bytes_for(n_total * layer.message_out.width)
+                     : 0;
+    }
+    return sum;
+}
+
 template <class real>
 std::int64_t Evaluator<real>::memory_estimate(std::int64_t n_local, std::int64_t n_ghost,
                                               std::int64_t n_edges) const noexcept {
-    std::int64_t local = h_stride_, total = 0;
-    for (std::size_t t = 0; t < weights_.layers.size(); ++t) {
-        const auto& layer = weights_.layers[t];
-        local += layer.z.width;
-        total += t > 0 ? layer.message_in.width + layer.message_out.width : 0;
+    const std::int64_t atoms = atom_bytes(n_local, n_local + n_ghost);
+    const std::int64_t all = atoms + Edges<real>::edge_bytes(n_local, n_edges);
+    return memory_limit_ > 0 ? std::min(all, std::max(atoms, memory_limit_)) : all;
+}
+
+template <class real>
+std::int64_t Evaluator<real>::memory_allocated() const noexcept {
+    std::int64_t sum = edges_.bytes() + h_.bytes() + std::int64_t(atom_energy_.capacity()) * 8;
+    for (const auto* buffers : {&z_, &message_, &gradient_, &moment_gradient_}) {
+        for (const auto& buffer : *buffers) {
+            sum += buffer.bytes();
+        }
     }
-    const auto size = static_cast<std::int64_t>(sizeof(real));
-    const auto per_edge = static_cast<std::int64_t>(sizeof(EdgeRecord<real>) +
-                                                    sizeof(EdgeGradient<real>) + 2 * sizeof(int) +
-                                                    sizeof(std::int64_t));
-    return (n_local * local + (n_local + n_ghost) * total) * size +
-           n_edges * per_edge + (n_local + n_ghost) * 8 * 32;
+    sum += own_h_.bytes() + own_gradient_.bytes() + moment_.bytes();
+    for (const auto& scratch : scratch_) {
+        sum += scratch ? scratch->bytes() : 0;
+    }
+    return sum;
+}
+
+template <class real>
+void Evaluator<real>::set_memory_limit(std::int64_t bytes) {
+    memory_limit_ = bytes;
+    release();
+}
+
+template <class real>
+void Evaluator<real>::release() noexcept {
+    edges_.release();
+    h_.release();
+    own_h_.release();
+    own_gradient_.release();
+    moment_.release();
+    for (auto* buffers : {&z_, &message_, &gradient_, &moment_gradient_}) {
+        for (auto& buffer : *buffers) {
+            buffer.release();
+        }
+    }
+}
+
+/// What centroid virials keep beside the rest.
+template <class real>
+std::int64_t Evaluator<real>::centroid_bytes(std::int64_t n_local, std::int64_t n_total,
+                                             std::int64_t n_edges) const noexcept {
+    std::int64_t sum = Buffer<real>::bytes_for(n_local * h_stride_) +
+                       2 * Buffer<EdgeGradient<real>>::bytes_for(n_edges) + n_total * 8;
+    for (std::size_t t = 1; t < weights_.layers.size(); ++t) {
+        sum += Buffer<real>::bytes_for(n_total * weights_.layers[t].message_out.width);
+    }
+    return sum;
+}
+
+/// Rows of the passes over the edges: boundaries of chunks of whole tiles that fit the memory limit,
+/// [0, n_local] where all edges do. Throws Error `memory_limit` when not even one tile fits, or when
+/// centroid virials are asked for, which need all edges at once.
+template <class real>
+std::vector<int> Evaluator<real>::divide(const Graph& graph, bool centroid_virial) {
+    const int n = graph.n_local;
+    if (memory_limit_ == 0) {
+        return {0, n};
+    }
+    const std::int64_t n_edges = edges_.before(n), all = Edges<real>::edge_bytes(n, n_edges);
+    std::int64_t fixed = atom_bytes(n, graph.n_total);
+    if (centroid_virial) {
+        fixed += centroid_bytes(n, graph.n_total, n_edges);
+    }
+    const std::int64_t left = memory_limit_ - fixed;
+    // arrays only grow: what another system left may not be within the limit
+    const std::int64_t of_edges = Edges<real>::atom_bytes(n, graph.n_total);
+    if (edges_.bytes() - of_edges > left ||
+        memory_allocated() - edges_.bytes() > fixed - of_edges) {
+        release();
+    }
+    if (all <= left) {
+        return {0, n};
+    }
+    std::vector<int> chunk = {0};
+    std::int64_t widest = 0;
+    for (int begin = 0; begin < n; begin += kTile) {
+        const int end = std::min(begin + kTile, n), first = chunk.back();
+        const std::int64_t tile =
+            Edges<real>::edge_bytes(end - begin, edges_.before(end) - edges_.before(begin));
+        widest = std::max(widest, tile);
+        if (begin > first && Edges<real>::edge_bytes(
+                                 end - first, edges_.before(end) - edges_.before(first)) > left) {
+            chunk.push_back(begin);
+        }
+    }
+    chunk.push_back(n);
+    const std::int64_t least = fixed + (centroid_virial ? all : widest);
+    if (least > memory_limit_) {
+        throw Error("memory_limit",
+                    "the work arrays of " + std::to_string(n) + " local atoms, " +
+                        std::to_string(graph.n_total - n) + " ghosts and " +
+                        std::to_string(n_edges) + " edges need at least " + std::to_string(least) +
+                        " bytes" + (centroid_virial ? " with centroid virials" : "") +
+                        ", the limit is " + std::to_string(memory_limit_) +
+                        "; raise the limit or divide the atoms among more processes");
+    }
+    return chunk;
 }
 
 template <class real>
@@ -147,12 +276,8 @@ Convolution<real> Evaluator<real>::convolution(std::size_t t) const {
 template <class real>
 void Evaluator<real>::prepare(const Graph& graph) {
     const std::int64_t n_local = graph.n_local, n_total = graph.n_total;
-    int z_widest = 0, message_widest = 0, read_out_widest = kBlock;
     for (std::size_t t = 0; t < weights_.layers.size(); ++t) {
         const auto& layer = weights_.layers[t];
-        z_widest = std::max(z_widest, layer.z.width);
-        message_widest =
-            std::max({message_widest, layer.message_in.width, layer.message_out.width});
         z_[t].reserve(t + 1 < weights_.layers.size() ? n_local * layer.z.width : 0);
         if (t > 0) {
             message_[t].reserve(n_total * layer.message_in.width);
@@ -160,22 +285,19 @@ void Evaluator<real>::prepare(const Graph& graph) {
         }
     }
     h_.reserve(n_local * h_stride_);
-    for (const int blocks : weights_.readout_blocks) {
-        read_out_widest = std::max(read_out_widest, blocks * kBlock);
-    }
     scratch_.resize(static_cast<std::size_t>(max_threads()));
     for (auto& scratch : scratch_) {
         if (!scratch) {
             scratch = std::make_unique<Scratch>();
         }
-        scratch->message.reserve(std::int64_t(kTile) * message_widest);
-        scratch->z.reserve(std::int64_t(kTile) * z_widest);
-        scratch->grad_z.reserve(std::int64_t(kTile) * z_widest);
-        scratch->grad_a.reserve(std::int64_t(kTile) * read_out_widest);
-        scratch->grad_b.reserve(std::int64_t(kTile) * read_out_widest);
+        scratch->message.reserve(std::int64_t(kTile) * message_widest_);
+        scratch->z.reserve(std::int64_t(kTile) * z_widest_);
+        scratch->grad_z.reserve(std::int64_t(kTile) * z_widest_);
+        scratch->grad_a.reserve(std::int64_t(kTile) * readout_widest_);
+        scratch->grad_b.reserve(std::int64_t(kTile) * readout_widest_);
         scratch->activation.resize(2 * weights_.readout.size() + 1);
         for (auto& buffer : scratch->activation) {
-            buffer.reserve(std::int64_t(kTile) * read_out_widest);
+            buffer.reserve(std::int64_t(kTile) * readout_widest_);
         }
     }
     for (std::int64_t i = 0; i < n_local; ++i) {
@@ -216,13 +338,14 @@ typename Evaluator<real>::Tile Evaluator<real>::make_tile(const Graph& graph, in
     return {scratch.atoms, n, scratch.run_start, n_runs, graph.species};
 }
 
-/// Call body(tile, scratch) for all tiles. Which thread takes a tile changes no number.
+/// Call body(tile, scratch) for the tiles of rows first..last-1, first a multiple of kTile. Which
+/// thread takes a tile changes no number.
 template <class real>
 template <class Body>
-void Evaluator<real>::for_tiles(const Graph& graph, const Body& body) {
-    const int n_tiles = (graph.n_local + kTile - 1) / kTile;
+void Evaluator<real>::for_tiles(const Graph& graph, int first, int last, const Body& body) {
+    const int begin = first / kTile, end = (last + kTile - 1) / kTile;
 #pragma omp parallel for schedule(dynamic, 1)
-    for (int index = 0; index < n_tiles; ++index) {
+    for (int index = begin; index < end; ++index) {
         Scratch& scratch = *scratch_[static_cast<std::size_t>(this_thread())];
         body(make_tile(graph, index, scratch), scratch);
     }
@@ -427,13 +550,14 @@ void Evaluator<real>::first_gradient(const Tile& tile, Scratch& scratch) {
                                    scratch.message.data(), edges_.gradient.data());
 }
 
-/// All layers backward from G of the last one; send(t) fills the ghosts of G of layer t.
+/// All layers backward from G of the last one; send(t) fills the ghosts of G of layer t, and
+/// pass(t, body) calls body(tile, scratch) for all tiles.
 template <class real>
-template <class Send>
-void Evaluator<real>::backward_layers(const Graph& graph, const Send& send) {
+template <class Pass, class Send>
+void Evaluator<real>::backward_layers(const Pass& pass, const Send& send) {
     for (std::size_t t = weights_.layers.size(); t-- > 1;) {
         send(t);
-        for_tiles(graph, [&](const Tile& tile, Scratch& scratch) {
+        pass(t, [&](const Tile& tile, Scratch& scratch) {
             backward(tile, t, scratch);
             gate_and_out_backward(tile, t - 1, z_[t - 1].data(), scratch);
             if (t == 1) {
@@ -502,7 +626,10 @@ void Evaluator<real>::centroid_virial(const Graph& graph, Exchange* exchange, Re
                 }
             }
         }
-        backward_layers(graph, [&](std::size_t t) {
+        const auto pass = [&](std::size_t, const auto& body) {
+            for_tiles(graph, 0, graph.n_local, body);
+        };
+        backward_layers(pass, [&](std::size_t t) {
             if (t + 1 < n_layers) {  // G_i of the last layer belongs to E_i alone
                 add_position(t, n_local, -1.0);
                 if (exchange != nullptr) {
@@ -522,18 +649,41 @@ template <class real>
 void Evaluator<real>::compute(const Graph& graph, const Request& request, Exchange* exchange,
                               Result& result) {
     atom_energy_.assign(static_cast<std::size_t>(graph.n_local), 0.0);
-    edges_.build(graph, weights_.n_species, cutoff_, knots_, zbl_, atom_energy_.data());
+    edges_.count(graph);
+    const std::vector<int> chunk = divide(graph, request.centroid_virial);
     prepare(graph);
+    result.force.assign(static_cast<std::size_t>(graph.n_total) * 3, 0.0);
+    result.atom_virial.assign(
+        request.atom_virial ? static_cast<std::size_t>(graph.n_total) * 9 : 0, 0.0);
+    std::fill(result.virial, result.virial + 9, 0.0);
+    const bool whole = chunk.size() == 2;
+    if (whole) {
+        edges_.build(graph, 0, graph.n_local, &zbl_, atom_energy_.data());
+    }
+    // One pass over all atoms. In chunks each pass makes its edges and, with `gradient`, turns their
+    // gradients into forces; ZBL belongs to the one that ends with layer 0.
+    const auto pass = [&](bool gradient, bool pairs, const auto& body) {
+        for (std::size_t k = 0; k + 1 < chunk.size(); ++k) {
+            if (!whole) {
+                edges_.build(graph, chunk[k], chunk[k + 1], pairs ? &zbl_ : nullptr,
+                             atom_energy_.data());
+            }
+            for_tiles(graph, chunk[k], chunk[k + 1], body);
+            if (!whole && gradient) {
+                edges_.add_forces(graph, request.atom_virial, result);
+            }
+        }
+    };
     const std::size_t n_layers = weights_.layers.size();
     for (std::size_t t = 0; t < n_layers; ++t) {
-        const bool last = t + 1 == n_layers;
-        for_tiles(graph, [&](const Tile& tile, Scratch& scratch) {
+        const bool last = t + 1 == n_layers, only = n_layers == 1;
+        pass(only, only, [&](const Tile& tile, Scratch& scratch) {
             forward(tile, t, scratch);
             if (last) {
                 read_out(tile, scratch, atom_energy_.data());
                 gate_and_out_backward(tile, t, scratch.z.data(), scratch);
             }
-            if (last && t == 0) {
+            if (only) {
                 first_gradient(tile, scratch);
             }
         });
@@ -544,12 +694,16 @@ void Evaluator<real>::compute(const Graph& graph, const Request& request, Exchan
     if (request.centroid_virial) {
         keep_own_gradients(graph);
     }
-    backward_layers(graph, [&](std::size_t t) {
-        if (exchange != nullptr) {
-            exchange->fill_ghosts(gradient_[t].data(), weights_.layers[t].message_out.width);
-        }
-    });
-    edges_.forces(graph, request.atom_virial, result);
+    backward_layers(
+        [&](std::size_t t, const auto& body) { pass(true, t == 1, body); },
+        [&](std::size_t t) {
+            if (exchange != nullptr) {
+                exchange->fill_ghosts(gradient_[t].data(), weights_.layers[t].message_out.width);
+            }
+        });
+    if (whole) {
+        edges_.add_forces(graph, request.atom_virial, result);
+    }
     result.centroid_virial.clear();
     if (request.centroid_virial) {
         centroid_virial(graph, exchange, result);

@@ -14,8 +14,9 @@
 namespace qdml {
 
 /// A fault with a stable code and a message that says what to do. docs/file-format.md lists the codes of files;
-/// beside them: `graph_invalid` (impossible input of compute), `value_invalid` (of build_neighbor_list),
-/// `isa_unavailable` (environment variable QDML_ISA asks for kernels this processor lacks).
+/// beside them: `graph_invalid` (impossible input of compute), `value_invalid` (of build_neighbor_list and
+/// set_memory_limit), `memory_limit` (the work arrays do not fit into the bound set), `isa_unavailable` (environment
+/// variable QDML_ISA asks for kernels this processor lacks).
 class Error : public std::runtime_error {
 public:
     Error(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}
@@ -102,8 +103,18 @@ public:
 
     /// Largest width ever passed to Exchange::fill_ghosts (values per row): sizes communication buffers.
     int max_exchange_width() const noexcept;
-    /// Estimated bytes of all work arrays for so many local atoms, ghosts and edges; centroid_virial doubles them.
+    /// Estimated bytes of all work arrays for so many local atoms, ghosts and edges, under the limit that is set;
+    /// centroid_virial doubles them. Weights and the caller's Graph and Result are not counted.
     std::int64_t memory_estimate(std::int64_t n_local, std::int64_t n_ghost, std::int64_t n_edges) const noexcept;
+    /// Bytes of the work arrays as they are allocated now.
+    std::int64_t memory_allocated() const noexcept;
+
+    /// Bound the work arrays of this engine to `bytes`; 0, the default, is no bound. Arrays over edges are then made for as
+    /// many rows at a time as fit and made again in every pass over a layer (slower); node and message features of all
+    /// atoms stay. A bound too small for those is Error `memory_limit` in compute, with the bytes needed. The numbers
+    /// change by rounding of the sums of forces only. Throws Error (`value_invalid`) for a negative number.
+    void set_memory_limit(std::int64_t bytes);
+    std::int64_t memory_limit() const noexcept;
 
     /// Evaluate. `exchange` may be null only when n_total == n_local on every rank. Bitwise the same for any number of threads.
     void compute(const Graph& graph, const Request& request, Exchange* exchange, Result& result);
