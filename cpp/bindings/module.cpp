@@ -206,6 +206,15 @@ PYBIND11_MODULE(_native, module) {
              py::arg("atom_energy") = false, py::arg("atom_virial") = false)
         .def("memory_estimate", &qdml::Engine::memory_estimate, py::arg("n_local"),
              py::arg("n_ghost"), py::arg("n_edges"))
+        .def_property_readonly("memory_allocated", &qdml::Engine::memory_allocated)
+        .def_property(
+            "memory_limit", &qdml::Engine::memory_limit,
+            [](qdml::Engine& engine, std::int64_t bytes) {
+                guarded("EngineError", [&] {
+                    engine.set_memory_limit(bytes);
+                    return 0;
+                });
+            })
         .def_property_readonly("max_exchange_width", &qdml::Engine::max_exchange_width)
         .def_property_readonly("info", [](const qdml::Engine& engine) {
             const auto& info = engine.info();

@@ -3,11 +3,10 @@
 #include "document.hpp"
 
 #include <algorithm>
-#include <initializer_list>
 #include <set>
-#include <sstream>
 
 #include "elements.hpp"
+#include "families.hpp"
 
 namespace qdml {
 
@@ -15,33 +14,7 @@ using nlohmann::json;
 
 namespace {
 
-constexpr int kFormat = 1;
-constexpr int kMaxLayers = 64, kMaxChannels = 4096, kMaxKnots = 100000;  // sizes stay in 64 bits
-
-using Keys = std::initializer_list<const char*>;
-
-void need(const std::string& path, bool condition, const std::string& key, const json& value,
-          const std::string& expected) {
-    if (!condition) {
-        refuse(path, "value_invalid", key + " is " + shown(value) + ", expected " + expected);
-    }
-}
-
-void check_keys(const std::string& path, const std::string& where, const json& found, Keys known) {
-    for (const char* key : known) {
-        if (!found.contains(key)) {
-            refuse(path, "key_missing", "key '" + where + "." + key + "' is missing; export again");
-        }
-    }
-    for (const auto& item : found.items()) {
-        const auto same = [&item](const char* key) { return item.key() == key; };
-        if (std::none_of(known.begin(), known.end(), same)) {
-            refuse(path, "key_unknown",
-                   "key '" + where + "." + shown(item.key()) +
-                       "' is unknown and would change the numbers; install a newer qdml");
-        }
-    }
-}
+constexpr int kFormat = 2;
 
 std::vector<std::string> read_species(const std::string& path, const json& found) {
     std::vector<std::string> species;
@@ -57,73 +30,6 @@ std::vector<std::string> read_species(const std::string& path, const json& found
                "key 'species' is " + shown(found) + ", expected distinct chemical symbols");
     }
     return species;
-}
-
-std::array<int, 3> read_channels(const std::string& path, const std::string& key, const json& found,
-                                 int l) {
-    bool good = found.is_array() && found.size() == static_cast<std::size_t>(l) + 1;
-    for (std::size_t i = 0; good && i < found.size(); ++i) {
-        good = is_integer(found[i], 1, kMaxChannels);
-    }
-    need(path, good, key, found, std::to_string(l + 1) + " integers in 1..4096");
-    std::array<int, 3> channels = {};
-    for (std::size_t i = 0; i < found.size(); ++i) {
-        channels[i] = found[i].get<int>();
-    }
-    return channels;
-}
-
-LayerShape read_layer(const std::string& path, const std::string& where, const json& found) {
-    need(path, found.is_object(), where, found, "an object");
-    check_keys(path, where, found, {"l_in", "l_out", "channels_in", "channels_out"});
-    LayerShape layer;
-    for (const bool in : {true, false}) {
-        const std::string side = in ? "in" : "out";
-        const json& l = found["l_" + side];
-        need(path, is_integer(l, 0, 2), where + ".l_" + side, l, "0, 1 or 2");
-        const auto channels = read_channels(path, where + ".channels_" + side,
-                                            found["channels_" + side], l.get<int>());
-        (in ? layer.l_in : layer.l_out) = l.get<int>();
-        (in ? layer.channels_in : layer.channels_out) = channels;
-    }
-    return layer;
-}
-
-Architecture read_architecture(const std::string& path, const json& found) {
-    const std::string at = "architecture.";
-    Architecture a;
-    const json& rc = found["cutoff"];
-    need(path, rc.is_number() && rc.get<double>() > 0 && rc.get<double>() <= 1000, at + "cutoff", rc,
-         "Å, in (0, 1000]");
-    a.cutoff = rc.get<double>();
-    need(path, is_integer(found["knots"], 1, kMaxKnots), at + "knots", found["knots"],
-         "an integer in 1..100000");
-    a.knots = found["knots"].get<int>();
-    const json& channels = found["message_channels"];
-    need(path, is_integer(channels, 16, kMaxChannels) && channels.get<int>() % 16 == 0,
-         at + "message_channels", channels, "a multiple of 16, at most 4096");
-    a.message_channels = channels.get<int>();
-    const json& layers = found["layers"];
-    need(path, layers.is_array() && !layers.empty() && layers.size() <= kMaxLayers, at + "layers",
-         layers, "a list of 1..64 layers");
-    for (std::size_t t = 0; t < layers.size(); ++t) {
-        const auto where = at + "layers[" + std::to_string(t) + "]";
-        const auto layer = read_layer(path, where, layers[t]);
-        const int before = t == 0 ? 0 : a.layers.back().l_out;
-        need(path, layer.l_in == before, where + ".l_in", layers[t]["l_in"], std::to_string(before));
-        need(path, t == 0 || layer.channels_in == a.layers.back().channels_out,
-             where + ".channels_in", layers[t]["channels_in"], "channels_out of the layer before");
-        a.layers.push_back(layer);
-    }
-    need(path, a.layers.back().l_out == 0, "l_out of the last layer", layers.back()["l_out"], "0");
-    const json& hidden = found["readout"];
-    bool good = hidden.is_array() && hidden.size() <= kMaxLayers;
-    for (std::size_t i = 0; good && i < hidden.size(); ++i) {
-        good = is_integer(hidden[i], 1, kMaxChannels);
-    }
-    need(path, good, at + "readout", hidden, "a list of widths in 1..4096");
-    a.readout = hidden.get<std::vector<int>>();
-    return a;
 }
 
 void check_types(const std::string& path, const json& doc) {
@@ -160,17 +66,6 @@ std::vector<double> read_distances(const std::string& path, const json& found,
     return distances;
 }
 
-std::string describe(const Architecture& a) {
-    int l_max = 0;
-    for (const auto& layer : a.layers) {
-        l_max = std::max(l_max, layer.l_out);
-    }
-    std::ostringstream text;
-    text << "cartesian-summed, l_max " << l_max << ", " << a.message_channels << " channels, "
-         << a.layers.size() << (a.layers.size() == 1 ? " layer, " : " layers, ") << a.cutoff << " Å";
-    return text.str();
-}
-
 }  // namespace
 
 std::string shown(std::string text) {
@@ -192,6 +87,30 @@ std::string shown(const json& value) { return shown(value.dump()); }
 
 void refuse(const std::string& path, const std::string& code, const std::string& message) {
     throw Error(code, path + ": " + message + " [" + code + "]");
+}
+
+void need(const std::string& path, bool condition, const std::string& key, const json& value,
+          const std::string& expected) {
+    if (!condition) {
+        refuse(path, "value_invalid", key + " is " + shown(value) + ", expected " + expected);
+    }
+}
+
+void check_keys(const std::string& path, const std::string& where, const json& found,
+                std::initializer_list<const char*> known) {
+    for (const char* key : known) {
+        if (!found.contains(key)) {
+            refuse(path, "key_missing", "key '" + where + "." + key + "' is missing; export again");
+        }
+    }
+    for (const auto& item : found.items()) {
+        const auto same = [&item](const char* key) { return item.key() == key; };
+        if (std::none_of(known.begin(), known.end(), same)) {
+            refuse(path, "key_unknown",
+                   "key '" + where + "." + shown(item.key()) +
+                       "' is unknown and would change the numbers; install a newer qdml");
+        }
+    }
 }
 
 bool is_integer(const json& value, std::int64_t low, std::int64_t high) {
@@ -227,26 +146,23 @@ void read_document(const std::string& path, const json& doc, Model& model) {
     if (!architecture.contains("kind")) {
         refuse(path, "key_missing", "key 'architecture.kind' is missing");
     }
-    if (architecture["kind"] != "cartesian-summed") {
+    const json& kind = architecture["kind"];
+    const Family* family = kind.is_string() ? family_of(kind.get<std::string>()) : nullptr;
+    if (family == nullptr || family->first_format > format.get<int>()) {
         refuse(path, "architecture_unknown",
-               "architecture.kind is " + shown(architecture["kind"]) +
-                   ", this qdml knows 'cartesian-summed'");
+               "architecture.kind is " + shown(kind) + ", format " + format.dump() +
+                   " of this qdml knows " + known_kinds(format.get<int>()));
     }
-    check_keys(path, "architecture", architecture,
-               {"kind", "cutoff", "knots", "message_channels", "layers", "readout"});
+    model.kind = kind.get<std::string>();
     if (doc["units"] != json{{"length", "angstrom"}, {"energy", "eV"}}) {
         refuse(path, "units_unknown",
                "key 'units' is " + shown(doc["units"]) + ", expected angstrom and eV");
     }
     model.info.species = read_species(path, doc["species"]);
-    model.architecture = read_architecture(path, architecture);
+    family->read(path, architecture, format.get<int>(), model);
     check_types(path, doc);
     model.info.distances_seen =
         read_distances(path, doc["distances_seen"], model.info.species);
-    model.info.cutoff = model.architecture.cutoff;
-    model.info.n_layers = static_cast<int>(model.architecture.layers.size());
-    model.info.message_channels = model.architecture.message_channels;
-    model.info.architecture = describe(model.architecture);
 }
 
 }  // namespace qdml

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// The edges within the cutoff of a range of rows: records for the kernels, the transposed list, forces.
+/// Edges within the cutoff of a range of rows: records for the kernels, transposed list, forces.
 #pragma once
 
 #include <cstdint>

@@ -12,7 +12,7 @@
 namespace qdml {
 namespace {
 
-/// The widest kernels this processor runs; QDML_ISA=baseline|avx2|avx512 forces others (tests).
+/// The widest kernels this processor runs; QDML_ISA=baseline|avx2|avx512|neon forces others (tests).
 const KernelSet& choose_kernels() {
     const char* variable = std::getenv("QDML_ISA");
     const std::string forced = variable == nullptr ? "" : variable;
@@ -27,11 +27,15 @@ const KernelSet& choose_kernels() {
     if (has_avx2 && (forced.empty() || forced == "avx2")) {
         return avx2::kernels();
     }
+#elif defined(QDML_NEON)  // part of every AArch64 processor
+    if (forced.empty() || forced == "neon") {
+        return neon::kernels();
+    }
 #endif
     if (!forced.empty() && forced != "baseline") {
         throw Error("isa_unavailable", "QDML_ISA=" + forced +
                                            ": this processor or build has no such kernels; unset "
-                                           "it or use baseline, avx2 or avx512");
+                                           "it or use baseline, avx2, avx512 or neon");
     }
     return baseline::kernels();
 }
@@ -43,6 +47,7 @@ const Kernels<real>& profiled(const Kernels<real>& kernels) {
 }
 #endif
 
+/// One branch per family of architectures (families.cpp); so far there is one.
 std::unique_ptr<AnyEvaluator> make_evaluator(const Model& model, const KernelSet& kernels,
                                              Precision precision) {
     if (precision == Precision::mixed) {

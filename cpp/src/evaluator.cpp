@@ -57,18 +57,20 @@ struct Evaluator<real>::Scratch {
         }
         return sum;
     }
-    const real* in[kTile * 5];
-    real* out[kTile * 5];
+    const real* in[kTile * (2 * kMaxDegree + 1)];
+    real* out[kTile * (2 * kMaxDegree + 1)];
 
-    /// Rows of degree l: one per atom and component, of arrays given per atom.
+    /// Rows of degree l: one per atom and component, of arrays given per atom; a slot of separated
+    /// sums on the side that has them.
     template <class In, class Out>
     int rows(int begin, int end, int l, const DegreeLayout& from, const DegreeLayout& to,
-             const In& in_row, const Out& out_row) {
+             const In& in_row, const Out& out_row, int slot = 0) {
+        const int in_slot = from.slots > 1 ? slot : 0, out_slot = to.slots > 1 ? slot : 0;
         int n = 0;
         for (int k = begin; k < end; ++k) {
             for (int m = 0; m < 2 * l + 1; ++m, ++n) {
-                in[n] = in_row(k) + from.offset + m * kBlock;
-                out[n] = out_row(k) + to.offset + m * kBlock;
+                in[n] = in_row(k) + from.offset + (in_slot * (2 * l + 1) + m) * kBlock;
+                out[n] = out_row(k) + to.offset + (out_slot * (2 * l + 1) + m) * kBlock;
             }
         }
         return n;
@@ -358,7 +360,7 @@ void Evaluator<real>::forward(const Tile& tile, std::size_t t, Scratch& scratch)
     const bool last = t + 1 == weights_.layers.size();
     const auto l_in = static_cast<std::size_t>(layer.shape.l_in);
     const auto l_out = static_cast<std::size_t>(layer.shape.l_out);
-    kernels_.forward[l_in][l_out](convolution(t), tile.atoms, tile.n,
+    kernels_.forward[weights_.separated][l_in][l_out](convolution(t), tile.atoms, tile.n,
                                   t == 0 ? first_message_.data() : message_[t].data(),
                                   scratch.message.data());
     const auto h = [&](int k) { return h_row(tile, k); };
@@ -372,14 +374,16 @@ void Evaluator<real>::forward(const Tile& tile, std::size_t t, Scratch& scratch)
     for (int l = 0; l <= layer.shape.l_out; ++l) {
         const auto d = static_cast<std::size_t>(l);
         const auto &from = layer.message_out.degree[d], &to = layer.z.degree[d];
-        int n = scratch.rows(0, tile.n, l, from, to, aggregate, z);
-        kernels_.linear(layer.linear_out[d].forward(), scratch.in, from.stride, scratch.out,
-                        to.stride, n, false);
+        for (int slot = 0; slot < from.slots; ++slot) {
+            const int n = scratch.rows(0, tile.n, l, from, to, aggregate, z, slot);
+            kernels_.linear(layer.linear_out[d][std::size_t(slot)].forward(), scratch.in,
+                            from.stride, scratch.out, to.stride, n, slot > 0);
+        }
         for (int run = 0; t > 0 && l <= layer.shape.l_in && run < tile.n_runs; ++run) {
             const int begin = tile.run_start[run];
             const auto species = static_cast<std::size_t>(tile.species[tile.atoms[begin]]);
             const auto& old = layer.node_in.degree[d];
-            n = scratch.rows(begin, tile.run_start[run + 1], l, old, to, h, z);
+            const int n = scratch.rows(begin, tile.run_start[run + 1], l, old, to, h, z);
             kernels_.linear(layer.self_connection[species][d].forward(), scratch.in, old.stride,
                             scratch.out, to.stride, n, true);
         }
@@ -476,29 +480,15 @@ void Evaluator<real>::gate_and_out_backward(const Tile& tile, std::size_t t, con
     for (int l = 0; l <= layer.shape.l_out; ++l) {
         const auto d = static_cast<std::size_t>(l);
         const auto &from = layer.z.degree[d], &to = layer.message_out.degree[d];
-        const int n = scratch.rows(0, tile.n, l, from, to, grad_z, g);
-        kernels_.linear(layer.linear_out[d].transposed(), scratch.in, from.stride, scratch.out,
-                        to.stride, n, false);
-    }
-    // The form the kernels want: matrices M with dE = sum_ab M_ab dB_ab, and from layer 1 on vectors
-    // with the sign of the reversed edge (see kernels/message.hpp and convolution.hpp).
-    const int components = (layer.shape.l_out + 1) * (layer.shape.l_out + 1);
-    for (int k = 0; layer.shape.l_out > 0 && k < tile.n; ++k) {
-        for (int block = 0; block < weights_.n_blocks; ++block) {
-            real* row = g(k) + std::int64_t(block) * components * kBlock;
-            for (int c = 0; t > 0 && c < 3 * kBlock; ++c) {
-                row[kBlock + c] = -row[kBlock + c];
-            }
-            for (int c = 0; layer.shape.l_out > 1 && c < kBlock; ++c) {
-                real* m = row + 4 * kBlock + c;
-                const real third = (m[0] + m[kBlock]) * real(1.0 / 3.0);
-                m[0] -= third;
-                m[kBlock] -= third;
-                for (int i = 2; i < 5; ++i) {
-                    m[i * kBlock] *= real(0.5);
-                }
-            }
+        for (int slot = 0; slot < to.slots; ++slot) {
+            const int n = scratch.rows(0, tile.n, l, from, to, grad_z, g, slot);
+            kernels_.linear(layer.linear_out[d][std::size_t(slot)].transposed(), scratch.in,
+                            from.stride, scratch.out, to.stride, n, false);
         }
+    }
+    // the form the kernels want: traceless tensors, from layer 1 on with the sign of the reversed edge
+    for (int k = 0; k < tile.n; ++k) {
+        kernels_.to_tensors(layer.sums, t > 0, g(k));
     }
     if (t == 0) {
         return;
@@ -526,7 +516,7 @@ void Evaluator<real>::backward(const Tile& tile, std::size_t t, Scratch& scratch
     const auto& layer = weights_.layers[t];
     const auto l_in = static_cast<std::size_t>(layer.shape.l_in);
     const auto l_out = static_cast<std::size_t>(layer.shape.l_out);
-    kernels_.backward[l_in][l_out](convolution(t), tile.atoms, tile.n, message_[t].data(),
+    kernels_.backward[weights_.separated][l_in][l_out](convolution(t), tile.atoms, tile.n, message_[t].data(),
                                    gradient_[t].data(), scratch.message.data(),
                                    edges_.gradient.data());
     const auto grad_message = [&](int k) {

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "document.hpp"
+#include "families.hpp"
 #include "mapped_file.hpp"
 #include "model.hpp"
 #include "sha256.hpp"
@@ -41,42 +42,6 @@ json parse_object(const std::string& path, const unsigned char* begin, const uns
     return value;
 }
 
-}  // namespace
-
-std::map<std::string, Shape> expected_shapes(const Architecture& a, std::int64_t n_species) {
-    const std::int64_t channels = a.message_channels;
-    std::map<std::string, Shape> shapes;
-    shapes["energy.reference"] = {n_species};
-    shapes["energy.scale"] = {n_species};
-    shapes["embedding.weight"] = {n_species, a.layers[0].channels_in[0]};
-    for (std::size_t t = 0; t < a.layers.size(); ++t) {
-        const LayerShape& layer = a.layers[t];
-        const std::string p = "layers." + std::to_string(t) + ".";
-        shapes[p + "radial"] = {a.knots + 3, n_terms(layer.l_in, layer.l_out), channels};
-        for (int l = 0; l <= layer.l_in; ++l) {
-            const std::int64_t f = layer.channels_in[static_cast<std::size_t>(l)];
-            const std::string degree = "l" + std::to_string(l) + ".weight";
-            shapes[p + "linear_in." + degree] = {f, channels};
-            if (t > 0 && l <= layer.l_out) {
-                shapes[p + "self_connection." + degree] = {n_species, f, layer.out_width(l)};
-            }
-        }
-        for (int l = 0; l <= layer.l_out; ++l) {
-            shapes[p + "linear_out.l" + std::to_string(l) + ".weight"] = {channels,
-                                                                         layer.out_width(l)};
-        }
-    }
-    std::vector<std::int64_t> widths = {a.layers.back().channels_out[0]};
-    widths.insert(widths.end(), a.readout.begin(), a.readout.end());
-    widths.push_back(1);
-    for (std::size_t k = 0; k + 1 < widths.size(); ++k) {
-        shapes["readout." + std::to_string(k) + ".weight"] = {widths[k], widths[k + 1]};
-    }
-    return shapes;
-}
-
-namespace {
-
 std::int64_t n_values(const Shape& shape) {
     std::int64_t product = 1;
     for (const auto extent : shape) {
@@ -87,7 +52,7 @@ std::int64_t n_values(const Shape& shape) {
 
 /// Check dtype and shape of every entry; returns the bytes of one value.
 std::int64_t check_entries(const std::string& path, const json& header,
-                           const std::map<std::string, Shape>& shapes) {
+                           const Shapes& shapes) {
     for (const auto& [name, shape] : shapes) {
         if (!header.contains(name)) {
             refuse(path, "tensor_missing",
@@ -127,7 +92,7 @@ std::int64_t check_entries(const std::string& path, const json& header,
 
 /// Check that the tensors fill the data exactly, without gaps.
 void check_offsets(const std::string& path, const json& header,
-                   const std::map<std::string, Shape>& shapes, std::int64_t item_size,
+                   const Shapes& shapes, std::int64_t item_size,
                    std::int64_t found) {
     std::vector<std::tuple<std::int64_t, std::int64_t, std::string>> spans;
     for (const auto& item : header.items()) {
@@ -186,25 +151,15 @@ void check_values(const std::string& path, const Model& model) {
                    "tensor '" + name + "' holds NaN or infinity; the fit diverged");
         }
     }
-    for (std::size_t t = 0; t < model.architecture.layers.size(); ++t) {
-        const LayerShape& layer = model.architecture.layers[t];
-        const std::string name = "layers." + std::to_string(t) + ".radial";
-        const auto& table = model.tensor(name);
-        const auto tail = 3 * n_terms(layer.l_in, layer.l_out) * model.architecture.message_channels;
-        if (std::any_of(table.end() - tail, table.end(), [](double x) { return x != 0.0; })) {
-            refuse(path, "radial_not_zero_at_cutoff",
-                   "tensor '" + name +
-                       "': the last three knots must be zero, or forces jump at the cutoff");
-        }
-    }
+    family_of(model.kind)->check_values(path, model);
     if (model.has_zbl()) {
         const auto& r = model.tensor("zbl.r_max");
         const std::size_t n = model.info.species.size();
         for (std::size_t i = 0; i < n * n; ++i) {
-            if (r[i] != r[(i % n) * n + i / n] || r[i] < 0 || r[i] > model.architecture.cutoff) {
+            if (r[i] != r[(i % n) * n + i / n] || r[i] < 0 || r[i] > model.info.cutoff) {
                 refuse(path, "value_invalid",
                        "tensor 'zbl.r_max' must be symmetric and within 0.." +
-                           std::to_string(model.architecture.cutoff) + " Å");
+                           std::to_string(model.info.cutoff) + " Å");
             }
         }
     }
@@ -244,7 +199,7 @@ Model read_model(const std::string& path) {
                                "metadata_not_json", "'__metadata__.qdml'"),
                   model);
     const auto n_species = static_cast<std::int64_t>(model.info.species.size());
-    auto shapes = expected_shapes(model.architecture, n_species);
+    auto shapes = family_of(model.kind)->shapes(model);
     if (header.contains("zbl.r_max")) {
         shapes["zbl.r_max"] = {n_species, n_species};
     }

@@ -40,17 +40,17 @@ struct Wrapped {
     static inline Kernels<real> plain, watched;
     static constexpr int kDegrees = static_cast<int>(std::extent_v<decltype(plain.first_gradient)>);
 
-    template <int LI, int LO>
+    template <int S, int LI, int LO>
     static void forward(const Convolution<real>& c, const int* rows, int n, const real* h,
                         real* out) {
         const Watch watch(LI == 0 ? kForwardFirst : LO == 0 ? kForwardLast : kForwardMiddle);
-        plain.forward[LI][LO](c, rows, n, h, out);
+        plain.forward[S][LI][LO](c, rows, n, h, out);
     }
-    template <int LI, int LO>
+    template <int S, int LI, int LO>
     static void backward(const Convolution<real>& c, const int* rows, int n, const real* h,
                          const real* g, real* out, EdgeGradient<real>* gradient) {
         const Watch watch(LO == 0 ? kBackwardLast : kBackwardMiddle);
-        plain.backward[LI][LO](c, rows, n, h, g, out, gradient);
+        plain.backward[S][LI][LO](c, rows, n, h, g, out, gradient);
     }
     template <int LO>
     static void first_gradient(const Convolution<real>& c, const int* rows, int n, const real* h,
@@ -83,7 +83,10 @@ struct Wrapped {
 
     template <int LI, int... LO>
     static void wrap_row(std::integer_sequence<int, LO...>) {
-        ((watched.forward[LI][LO] = forward<LI, LO>, watched.backward[LI][LO] = backward<LI, LO>),
+        ((watched.forward[0][LI][LO] = forward<0, LI, LO>,
+          watched.forward[1][LI][LO] = forward<1, LI, LO>,
+          watched.backward[0][LI][LO] = backward<0, LI, LO>,
+          watched.backward[1][LI][LO] = backward<1, LI, LO>),
          ...);
         watched.first_gradient[LI] = first_gradient<LI>;
     }
@@ -93,7 +96,7 @@ struct Wrapped {
     }
     static const Kernels<real>& wrap(const Kernels<real>& kernels) {
         plain = kernels;
-        watched = {};
+        watched = kernels;  // what is not watched stays as it is
         wrap_rows(std::make_integer_sequence<int, kDegrees>());
         watched.linear = linear;
         watched.gate_forward = gate_forward;

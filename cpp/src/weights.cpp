@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "cartesian.hpp"
+
 namespace qdml {
 namespace {
 
@@ -20,7 +22,7 @@ std::string degree_name(int t, const char* map, int l) {
     return "layers." + std::to_string(t) + "." + map + ".l" + std::to_string(l) + ".weight";
 }
 
-/// Columns of linear_out: scalars, then the gates of l = 1 and 2, each padded to whole blocks.
+/// Columns of linear_out: scalars, then the gates of l = 1, 2, 3, each padded to whole blocks.
 std::vector<int> scalar_columns(const LayerShape& shape) {
     std::vector<int> columns;
     int start = 0;
@@ -35,25 +37,30 @@ std::vector<int> scalar_columns(const LayerShape& shape) {
 
 }  // namespace
 
-FeatureLayout FeatureLayout::separate(int l_max, const std::array<int, 3>& blocks) {
+FeatureLayout FeatureLayout::separate(int l_max, const PerDegree<int>& blocks) {
     FeatureLayout layout;
     layout.l_max = l_max;
     for (int l = 0; l <= l_max; ++l) {
         auto& d = layout.degree[static_cast<std::size_t>(l)];
-        d = {layout.width, (2 * l + 1) * kBlock, blocks[static_cast<std::size_t>(l)]};
+        d = {layout.width, (2 * l + 1) * kBlock, blocks[static_cast<std::size_t>(l)], 1};
         layout.width += d.blocks * d.stride;
     }
     return layout;
 }
 
-FeatureLayout FeatureLayout::joined(int l_max, int blocks) {
+FeatureLayout FeatureLayout::joined(int l_max, int blocks, const PerDegree<int>& slots) {
     FeatureLayout layout;
     layout.l_max = l_max;
-    const int components = (l_max + 1) * (l_max + 1);
-    layout.width = components * blocks * kBlock;
+    int components = 0;
     for (int l = 0; l <= l_max; ++l) {
-        layout.degree[static_cast<std::size_t>(l)] = {l * l * kBlock, components * kBlock, blocks};
+        const auto d = static_cast<std::size_t>(l);
+        layout.degree[d] = {components * kBlock, 0, blocks, slots[d]};
+        components += (2 * l + 1) * slots[d];
     }
+    for (auto& degree : layout.degree) {
+        degree.stride = components * kBlock;
+    }
+    layout.width = components * blocks * kBlock;
     return layout;
 }
 
@@ -84,25 +91,30 @@ static LayerWeights<real> pack_layer(const Model& model, int t) {
     layer.shape = a.layers[static_cast<std::size_t>(t)];
     const LayerShape& s = layer.shape;
     const int blocks = a.message_channels / kBlock;
-    std::array<int, 3> in = {}, out = {}, z = {};
-    for (std::size_t l = 0; l < 3; ++l) {
+    PerDegree<int> in = {}, out = {}, z = {}, slots = {};
+    for (std::size_t l = 0; l < z.size(); ++l) {
         in[l] = blocks_of(s.channels_in[l]);
         out[l] = z[l] = blocks_of(s.channels_out[l]);
+        z[0] += l > 0 ? out[l] : 0;
+        slots[l] = n_slots(a, s, static_cast<int>(l));
     }
-    z[0] = out[0] + out[1] + out[2];
     layer.node_in = FeatureLayout::separate(s.l_in, in);
     layer.node_out = FeatureLayout::separate(s.l_out, out);
     layer.z = FeatureLayout::separate(s.l_out, z);
-    layer.message_in = FeatureLayout::joined(s.l_in, blocks);
-    layer.message_out = FeatureLayout::joined(s.l_out, blocks);
-    layer.gate = {s.l_out,
-                  {out[0], out[1], out[2]},
-                  {layer.z.degree[0].offset, layer.z.degree[1].offset, layer.z.degree[2].offset},
-                  {layer.node_out.degree[0].offset, layer.node_out.degree[1].offset,
-                   layer.node_out.degree[2].offset}};
+    layer.message_in = FeatureLayout::joined(s.l_in, blocks, {1, 1, 1, 1});
+    layer.message_out = FeatureLayout::joined(s.l_out, blocks, slots);
+    layer.gate.l_out = layer.sums.l_out = s.l_out;
+    layer.sums.n_blocks = blocks;
+    layer.sums.components = layer.message_out.width / (blocks * kBlock);
+    for (std::size_t l = 0; l < z.size(); ++l) {
+        layer.gate.blocks[l] = out[l];
+        layer.gate.z_offset[l] = layer.z.degree[l].offset;
+        layer.gate.h_offset[l] = layer.node_out.degree[l].offset;
+        layer.sums.slots[l] = slots[l];
+    }
     const std::size_t n_species = model.info.species.size();
     layer.self_connection.resize(t > 0 ? n_species : 0);
-    for (int l = 0; l <= 2; ++l) {
+    for (int l = 0; l <= kMaxDegree; ++l) {
         const auto d = static_cast<std::size_t>(l);
         const int f_in = s.channels_in[d], f_out = s.out_width(l);
         const auto columns = l == 0 ? scalar_columns(s) : identity(f_out);
@@ -112,9 +124,12 @@ static LayerWeights<real> pack_layer(const Model& model, int t) {
                                    a.message_channels, blocks, identity(a.message_channels));
         }
         if (l <= s.l_out) {
-            layer.linear_out[d] =
-                PackedLinear<real>(model.tensor(degree_name(t, "linear_out", l)).data(),
-                                   a.message_channels, f_out, z[d], columns);
+            const double* weight = model.tensor(degree_name(t, "linear_out", l)).data();
+            for (int slot = 0; slot < slots[d]; ++slot) {
+                layer.linear_out[d].emplace_back(
+                    weight + std::int64_t(slot) * a.message_channels * f_out, a.message_channels,
+                    f_out, z[d], columns);
+            }
         }
         if (t > 0 && l <= std::min(s.l_in, s.l_out)) {
             const double* weight = model.tensor(degree_name(t, "self_connection", l)).data();
@@ -140,6 +155,7 @@ static LayerWeights<real> pack_layer(const Model& model, int t) {
 template <class real>
 Weights<real>::Weights(const Model& model)
     : n_species(static_cast<int>(model.info.species.size())),
+      separated(model.architecture.separated),
       n_blocks(model.architecture.message_channels / kBlock),
       n_knots(model.architecture.knots + 3),
       reference(model.tensor("energy.reference")),

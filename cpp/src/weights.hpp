@@ -17,18 +17,20 @@ struct DegreeLayout {
     int offset = 0;
     int stride = 0;
     int blocks = 0;
+    int slots = 1;  ///< sums of separated terms, one after the other within a block
 };
 
 /// One feature array per atom: `width` values, a layout per degree.
 struct FeatureLayout {
     int l_max = 0;
     int width = 0;
-    std::array<DegreeLayout, 3> degree;
+    PerDegree<DegreeLayout> degree;
 
     /// Degrees one after the other, each [block][2l + 1][16] (node features, pre-activations).
-    static FeatureLayout separate(int l_max, const std::array<int, 3>& blocks);
-    /// All components of a block together, [block][(l_max + 1)^2][16] (messages).
-    static FeatureLayout joined(int l_max, int blocks);
+    static FeatureLayout separate(int l_max, const PerDegree<int>& blocks);
+    /// All components of a block together, [block][m][16] with (2l + 1) · slots components of degree l
+    /// (messages).
+    static FeatureLayout joined(int l_max, int blocks, const PerDegree<int>& slots);
 };
 
 /// A linear map of one degree, forward and transposed, for one species or all.
@@ -54,8 +56,10 @@ struct LayerWeights {
     FeatureLayout message_in, message_out;  ///< H and A
     FeatureLayout z;                        ///< pre-activations, scalars with gates
     GateShape gate;
-    std::array<PackedLinear<real>, 3> linear_in, linear_out;
-    std::vector<std::array<PackedLinear<real>, 3>> self_connection;  ///< [species]
+    SumShape sums;                          ///< of A and G
+    PerDegree<PackedLinear<real>> linear_in;
+    PerDegree<std::vector<PackedLinear<real>>> linear_out;      ///< [slot]
+    std::vector<PerDegree<PackedLinear<real>>> self_connection;  ///< [species]
     Buffer<real> radial;  ///< [block][knot][term][16]
 };
 
@@ -64,6 +68,7 @@ struct Weights {
     explicit Weights(const Model& model);
 
     int n_species = 0;
+    bool separated = false;
     int n_blocks = 0;  ///< of message channels
     std::int64_t n_knots = 0;  ///< K + 3
     std::vector<LayerWeights<real>> layers;

@@ -62,6 +62,25 @@ class Engine:
         self.symbols: list[str] = self.info["species"]
         self.cutoff: float = self.info["cutoff"]
 
+    @property
+    def memory_limit(self) -> int:
+        """Bound of the work arrays in bytes; 0, the default, is none.
+
+        Under a bound the arrays over edges are made for as many atoms at a time as fit, which is
+        slower. EngineError (`memory_limit`) in compute when even the features do not fit,
+        `value_invalid` for a negative number.
+        """
+        return self._engine.memory_limit
+
+    @memory_limit.setter
+    def memory_limit(self, n_bytes: int) -> None:
+        self._engine.memory_limit = n_bytes
+
+    @property
+    def memory_allocated(self) -> int:
+        """Bytes of the work arrays as they are allocated now; weights are not counted."""
+        return self._engine.memory_allocated
+
     def species_of(self, symbols: Sequence[str]) -> NDArray[np.int32]:
         """Model indices of chemical symbols; DataError names the elements the model lacks."""
         index = {symbol: i for i, symbol in enumerate(self.symbols)}

@@ -13,16 +13,22 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
 
-from qdml.errors import ModelFileError
+from qdml import cartesian
+from qdml.document_checks import fault, is_integer
 
-FORMAT = 1
+FORMAT = 2
+"""Newest format: what this version reads up to. Files are written in the lowest that will do."""
 UNITS = {"length": "angstrom", "energy": "eV"}
-ARCHITECTURE_KEYS = ("kind", "cutoff", "knots", "message_channels", "layers", "readout")
-LAYER_KEYS = ("l_in", "l_out", "channels_in", "channels_out")
+# kind of architecture -> (first format that has it, module that checks it and knows its tensors)
+KINDS: dict[str, tuple[int, ModuleType]] = {
+    cartesian.SUMMED: (1, cartesian),
+    cartesian.SEPARATED: (2, cartesian),
+}
 DTYPES = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4")}
 # What a document must hold beside `format`, and what a writer may leave out.
 DEFAULTS: dict[str, Any] = {
@@ -35,7 +41,6 @@ DEFAULTS: dict[str, Any] = {
 DOCUMENT_KEYS = ("tool", "architecture", "species", "units", "level_of_theory", *DEFAULTS)
 MAX_HEADER = 100_000_000  # bytes; the same bound as the safetensors library
 MAX_NESTING = 64  # levels of lists and objects in the JSON; a file of ours has 4
-MAX_LAYERS, MAX_CHANNELS, MAX_KNOTS = 64, 4096, 100_000  # keep every size inside 64 bits
 SYMBOLS = frozenset(
     """
     H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br
@@ -46,13 +51,6 @@ SYMBOLS = frozenset(
 )
 
 
-def fault(path: object, code: str, message: str) -> NoReturn:
-    """Raise a `ModelFileError` that names the file and carries `code`."""
-    error = ModelFileError(f"{path}: {message} [{code}]")
-    error.code = code  # type: ignore[attr-defined]
-    raise error
-
-
 def content_hash(path: str | os.PathLike[str]) -> str:
     """SHA-256 of the bytes of a file, hexadecimal: the identity of a potential."""
     try:
@@ -61,38 +59,16 @@ def content_hash(path: str | os.PathLike[str]) -> str:
         fault(path, "cannot_open", f"cannot be read ({error.strerror}); check the path")
 
 
-def n_terms(l_in: int, l_out: int) -> int:
-    """Number of message terms P of a layer (the table of docs/conventions.md)."""
-    per_degree = ((1, 2, 3), (1, 3, 4), (1, 2, 4))
-    return sum(per_degree[degree][l_in] for degree in range(l_out + 1))
-
-
 def tensor_shapes(architecture: dict[str, Any], n_species: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all tensors a file of this architecture must hold (ZBL not counted)."""
-    channels, layers = architecture["message_channels"], architecture["layers"]
-    shapes: dict[str, tuple[int, ...]] = {
-        "energy.reference": (n_species,),
-        "energy.scale": (n_species,),
-        "embedding.weight": (n_species, layers[0]["channels_in"][0]),
-    }
-    for t, layer in enumerate(layers):
-        f_in, f_out = layer["channels_in"], layer["channels_out"]
-        # the scalars of a layer's output are followed by the gates of its vectors and matrices
-        widths = [sum(f_out), *f_out[1:]]
-        p = f"layers.{t}"
-        for degree, width in enumerate(f_in):
-            shapes[f"{p}.linear_in.l{degree}.weight"] = (width, channels)
-        terms = n_terms(layer["l_in"], layer["l_out"])
-        shapes[f"{p}.radial"] = (architecture["knots"] + 3, terms, channels)
-        for degree, width in enumerate(widths):
-            shapes[f"{p}.linear_out.l{degree}.weight"] = (channels, width)
-            if t > 0 and degree <= layer["l_in"]:
-                name = f"{p}.self_connection.l{degree}.weight"
-                shapes[name] = (n_species, f_in[degree], width)
-    widths = [layers[-1]["channels_out"][0], *architecture["readout"], 1]
-    for k in range(len(widths) - 1):
-        shapes[f"readout.{k}.weight"] = (widths[k], widths[k + 1])
-    return shapes
+    return KINDS[architecture["kind"]][1].tensor_shapes(architecture, n_species)
+
+
+def lowest_format(architecture: object) -> int:
+    """The format to write: the lowest that can express the architecture."""
+    kind = architecture.get("kind") if isinstance(architecture, dict) else None
+    known = isinstance(kind, str) and kind in KINDS
+    return KINDS[kind][1].lowest_format(architecture) if known else FORMAT
 
 
 def write_model(
@@ -100,13 +76,15 @@ def write_model(
 ) -> str:
     """Write a potential and return its content hash; nothing is written when a check fails.
 
-    `metadata` is the JSON document (`format`, `tool`, `units` and the optional keys are filled
-    in); `tensors` are written as F64, or as F32 when all of them are float32.
+    `metadata` is the JSON document (`tool`, `units` and the optional keys are filled in, `format`
+    becomes the lowest that can express the architecture); `tensors` are
+    written as F64, or as F32 when all of them are float32.
     """
     from qdml import __version__
 
     document = {"format": FORMAT, "tool": f"qdml {__version__}"}
     document |= {"units": dict(UNITS), **DEFAULTS} | dict(metadata)
+    document["format"] = lowest_format(document.get("architecture"))
     single = all(np.asarray(a).dtype == np.float32 for a in tensors.values())
     dtype = "F32" if single else "F64"
     arrays = {k: np.ascontiguousarray(a, DTYPES[dtype]) for k, a in tensors.items()}
@@ -193,15 +171,11 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _is_integer(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
 def _check_document(path: object, doc: dict[str, Any]) -> None:
     if "format" not in doc:
         fault(path, "format_missing", "key 'format' is missing; not written by qdml")
     found = doc["format"]
-    if not _is_integer(found, 1, 2**31 - 1):
+    if not is_integer(found, 1, 2**31 - 1):
         fault(path, "value_invalid", f"key 'format' is {found!r}, expected a positive integer")
     if found > FORMAT:
         fault(
@@ -217,17 +191,18 @@ def _check_document(path: object, doc: dict[str, Any]) -> None:
         fault(path, "value_invalid", "key 'architecture' is not an object")
     if "kind" not in architecture:
         fault(path, "key_missing", "key 'architecture.kind' is missing")
-    if architecture["kind"] != "cartesian-summed":
+    kind = architecture["kind"]
+    known = [k for k, (first, _) in KINDS.items() if first <= found]
+    if kind not in known:
         fault(
             path,
             "architecture_unknown",
-            f"architecture.kind is {architecture['kind']!r}, this qdml knows 'cartesian-summed'",
+            f"architecture.kind is {kind!r}, format {found} of this qdml knows {', '.join(known)}",
         )
-    _check_keys(path, "architecture", architecture, ARCHITECTURE_KEYS)
     if doc["units"] != UNITS:
         fault(path, "units_unknown", f"key 'units' is {doc['units']!r}, expected {UNITS}")
     _check_species(path, doc["species"])
-    _check_architecture(path, architecture)
+    KINDS[kind][1].check_architecture(path, architecture, found)
     for key, kinds in (
         ("tool", str), ("level_of_theory", str), ("training", dict), ("distances_seen", dict),
         ("proof", (dict, type(None))), ("parent", (str, type(None))), ("description", str),
@@ -243,20 +218,6 @@ def _check_document(path: object, doc: dict[str, Any]) -> None:
             )
 
 
-def _check_keys(path: object, where: str, found: dict[str, Any], known: tuple[str, ...]) -> None:
-    for key in known:
-        if key not in found:
-            fault(path, "key_missing", f"key '{where}.{key}' is missing; export again")
-    for key in found:
-        if key not in known:
-            fault(
-                path,
-                "key_unknown",
-                f"key '{where}.{key}' is unknown (known: {', '.join(known)}) and would change the "
-                "numbers; install a newer qdml",
-            )
-
-
 def _check_species(path: object, species: object) -> None:
     valid = isinstance(species, list) and species
     valid = valid and all(isinstance(s, str) and s in SYMBOLS for s in species)
@@ -266,45 +227,6 @@ def _check_species(path: object, species: object) -> None:
             "species_invalid",
             f"key 'species' is {species!r}, expected distinct chemical symbols",
         )
-
-
-def _check_architecture(path: object, a: dict[str, Any]) -> None:
-    def need(condition: bool, key: str, value: object, expected: str) -> None:
-        if not condition:
-            fault(path, "value_invalid", f"{key} is {value!r}, expected {expected}")
-
-    rc, channels = a["cutoff"], a["message_channels"]
-    number = isinstance(rc, int | float) and not isinstance(rc, bool)
-    need(number and 0 < rc <= 1000, "architecture.cutoff", rc, "Å, in (0, 1000]")
-    limit = f"an integer in 1..{MAX_KNOTS}"
-    need(_is_integer(a["knots"], 1, MAX_KNOTS), "architecture.knots", a["knots"], limit)
-    good = _is_integer(channels, 16, MAX_CHANNELS) and channels % 16 == 0
-    limit = f"a multiple of 16, at most {MAX_CHANNELS}"
-    need(good, "architecture.message_channels", channels, limit)
-    layers = a["layers"]
-    good = isinstance(layers, list) and 0 < len(layers) <= MAX_LAYERS
-    need(good, "architecture.layers", layers, f"a list of 1..{MAX_LAYERS} layers")
-    before_l, before_f = 0, None
-    for t, layer in enumerate(layers):
-        where = f"architecture.layers[{t}]"
-        need(isinstance(layer, dict), where, layer, "an object")
-        _check_keys(path, where, layer, LAYER_KEYS)
-        for side in ("in", "out"):
-            degree, f = layer[f"l_{side}"], layer[f"channels_{side}"]
-            need(_is_integer(degree, 0, 2), f"{where}.l_{side}", degree, "0, 1 or 2")
-            good = isinstance(f, list) and len(f) == degree + 1
-            good = good and all(_is_integer(x, 1, MAX_CHANNELS) for x in f)
-            limit = f"{degree + 1} integers in 1..{MAX_CHANNELS}"
-            need(good, f"{where}.channels_{side}", f, limit)
-        need(layer["l_in"] == before_l, f"{where}.l_in", layer["l_in"], f"{before_l}")
-        good = before_f is None or layer["channels_in"] == before_f
-        need(good, f"{where}.channels_in", layer["channels_in"], f"{before_f}")
-        before_l, before_f = layer["l_out"], layer["channels_out"]
-    need(before_l == 0, "l_out of the last layer", before_l, "0")
-    hidden = a["readout"]
-    good = isinstance(hidden, list) and len(hidden) <= MAX_LAYERS
-    good = good and all(_is_integer(x, 1, MAX_CHANNELS) for x in hidden)
-    need(good, "architecture.readout", hidden, f"a list of widths in 1..{MAX_CHANNELS}")
 
 
 def _tensors(
@@ -369,7 +291,7 @@ def _tensors(
 
 def _offsets(path: object, name: str, found: object) -> tuple[int, int]:
     good = isinstance(found, list) and len(found) == 2
-    if not good or not all(_is_integer(x, 0, 2**62) for x in found):  # type: ignore[union-attr]
+    if not good or not all(is_integer(x, 0, 2**62) for x in found):  # type: ignore[union-attr]
         fault(path, "tensor_offsets", f"tensor '{name}': data_offsets {found!r} are not two bytes")
     return found[0], found[1]  # type: ignore[index]
 
@@ -378,16 +300,10 @@ def _check_values(path: object, doc: dict[str, Any], tensors: dict[str, np.ndarr
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             fault(path, "not_finite", f"tensor '{name}' holds NaN or infinity; the fit diverged")
-    for t in range(len(doc["architecture"]["layers"])):
-        if tensors[f"layers.{t}.radial"][-3:].any():
-            fault(
-                path,
-                "radial_not_zero_at_cutoff",
-                f"tensor 'layers.{t}.radial': the last three knots must be zero, or forces jump "
-                "at the cutoff",
-            )
+    architecture = doc["architecture"]
+    KINDS[architecture["kind"]][1].check_values(path, architecture, tensors)
     if "zbl.r_max" in tensors:
-        r, rc = tensors["zbl.r_max"], doc["architecture"]["cutoff"]
+        r, rc = tensors["zbl.r_max"], architecture["cutoff"]
         if (r != r.T).any() or (r < 0).any() or (r > rc).any():
             fault(
                 path, "value_invalid", f"tensor 'zbl.r_max' must be symmetric and within 0..{rc} Å"

@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
@@ -12,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "model.hpp"
+#include "cartesian.hpp"
 
 namespace qdml_test {
 
@@ -27,6 +28,7 @@ struct TemporaryFile {
 };
 
 struct Options {
+    bool separated = false;
     int l_max = 2;
     int layers = 3;
     int channels = 12;  ///< node features, not a multiple of 16 on purpose
@@ -36,6 +38,7 @@ struct Options {
     std::vector<int> readout = {8};
     bool zbl = true;
     unsigned seed = 1;
+    std::vector<int> degrees = {};  ///< l_out of every layer, instead of l_max and layers
 };
 
 /// Write a potential for Cd, Se, Cl with random tensors, linear maps scaled by their fan-in.
@@ -63,8 +66,18 @@ inline void write_random_model(const std::string& path, const Options& o) {
     json layers = json::array();
     int l_in = 0;
     const int f = o.channels, c = o.message_channels;
-    for (int t = 0; t < o.layers; ++t) {
-        const int l_out = t + 1 < o.layers ? o.l_max : 0;
+    auto degrees = o.degrees;
+    if (degrees.empty()) {
+        degrees.assign(std::size_t(o.layers), o.l_max);
+        degrees.back() = 0;
+    }
+    qdml::Architecture architecture;
+    architecture.separated = o.separated;
+    for (int t = 0; t < int(degrees.size()); ++t) {
+        const int l_out = degrees[std::size_t(t)];
+        qdml::LayerShape shape;
+        shape.l_in = l_in;
+        shape.l_out = l_out;
         layers.push_back({{"l_in", l_in},
                           {"l_out", l_out},
                           {"channels_in", std::vector<int>(std::size_t(l_in) + 1, f)},
@@ -88,7 +101,9 @@ inline void write_random_model(const std::string& path, const Options& o) {
             const std::string degree = ".l" + std::to_string(l) + ".weight";
             const int width = l == 0 ? f * (l_out + 1) : f;
             if (l <= l_in) linear(p + "linear_in" + degree, {f, c});
-            if (l <= l_out) linear(p + "linear_out" + degree, {c, width});
+            if (l <= l_out) {
+                linear(p + "linear_out" + degree, {qdml::n_slots(architecture, shape, l) * c, width});
+            }
             if (t > 0 && l <= std::min(l_in, l_out)) {
                 linear(p + "self_connection" + degree, {3, f, width});
             }
@@ -108,10 +123,12 @@ inline void write_random_model(const std::string& path, const Options& o) {
         const double r[3] = {1.6, 2.0, 1.4};
         add("zbl.r_max", {3, 3}, [&](std::size_t i) { return (r[i / 3] + r[i % 3]) / 2; });
     }
-    const json document = {{"format", 1},
+    const bool first_format =
+        !o.separated && *std::max_element(degrees.begin(), degrees.end()) < 3;
+    const json document = {{"format", first_format ? 1 : 2},
                            {"tool", "C++ tests"},
                            {"architecture",
-                            {{"kind", "cartesian-summed"},
+                            {{"kind", o.separated ? "cartesian-separated" : "cartesian-summed"},
                              {"cutoff", o.cutoff},
                              {"knots", o.knots},
                              {"message_channels", c},

@@ -31,9 +31,14 @@ double force_error(Engine& engine, const Structure& s) {
     return worst;
 }
 
+/// Every pair (l_in, l_out) occurs in a layer after the first; l_out 0..3 in the first.
+const std::vector<std::vector<int>> kEveryPair = {
+    {0, 1, 2, 3, 0}, {3, 3, 2, 2, 0}, {1, 1, 3, 1, 0}, {2, 1, 0, 2, 0}, {0, 3, 0, 0},
+};
+
 std::vector<std::string> instruction_sets(const std::string& path) {
     std::vector<std::string> found;
-    for (const char* isa : {"baseline", "avx2", "avx512"}) {
+    for (const char* isa : {"baseline", "avx2", "avx512", "neon"}) {
         setenv("QDML_ISA", isa, 1);
         try {
             Engine engine(path);
@@ -51,7 +56,7 @@ std::vector<std::string> instruction_sets(const std::string& path) {
 
 TEST_CASE("forces are the gradient of the energy, every pair of degrees") {
     const auto s = random_structure(6, 4);
-    for (int l_max = 0; l_max <= 2; ++l_max) {
+    for (int l_max = 0; l_max <= 3; ++l_max) {
         for (int layers = 1; layers <= 3; ++layers) {
             const TemporaryFile file("fd.qdml");
             Options o;
@@ -69,28 +74,92 @@ TEST_CASE("forces are the gradient of the energy, every pair of degrees") {
     }
 }
 
-TEST_CASE("every instruction set agrees with the others in both precisions") {
-    const TemporaryFile file("isa.qdml");
-    Options o;
-    write_random_model(file.path, o);
-    const auto s = random_structure(30, 5);
-    Engine native(file.path, Precision::float64);
-    const auto expected = evaluate(native, s);
-    const auto sets = instruction_sets(file.path);
-    REQUIRE(!sets.empty());
-    CHECK(sets.front() == "baseline");
-    for (const auto& isa : sets) {
-        CAPTURE(isa);
-        setenv("QDML_ISA", isa.c_str(), 1);
-        Engine reference(file.path, Precision::float64), mixed(file.path);
-        unsetenv("QDML_ISA");
-        const auto r = evaluate(reference, s), m = evaluate(mixed, s);
-        CHECK(std::fabs(r.energy - expected.energy) < 1e-9);
-        CHECK(difference(r.force, expected.force) < 1e-10);
-        CHECK(std::fabs(m.energy - expected.energy) < 1e-4);
-        CHECK(difference(m.force, expected.force) < 1e-4);
-        CHECK(difference(m.force, expected.force) > 0);  // fp32 was in use
+TEST_CASE("separated terms: forces are the gradient of the energy") {
+    const auto s = random_structure(6, 4);
+    for (int l_max = 1; l_max <= 3; ++l_max) {
+        const TemporaryFile file("separated.qdml");
+        Options o;
+        o.separated = true;
+        o.l_max = l_max;
+        o.message_channels = 16;
+        write_random_model(file.path, o);
+        Engine engine(file.path, Precision::float64);
+        CAPTURE(l_max);
+        CHECK(force_error(engine, s) < 1e-6);
     }
+}
+
+TEST_CASE("the derivative of the forces is symmetric") {
+    const auto s = random_structure(4, 14);
+    for (const bool separated : {false, true}) {
+        const TemporaryFile file("hessian.qdml");
+        Options o;
+        o.separated = separated;
+        o.l_max = 3;
+        o.message_channels = 16;
+        write_random_model(file.path, o);
+        Engine engine(file.path, Precision::float64);
+        const std::size_t n = s.positions.size();
+        std::vector<double> hessian(n * n);
+        const double h = 1e-4;
+        double largest = 0, worst = 0;
+        for (std::size_t i = 0; i < n; ++i) {
+            auto plus = s, minus = s;
+            plus.positions[i] += h;
+            minus.positions[i] -= h;
+            const auto a = evaluate(engine, plus).force, b = evaluate(engine, minus).force;
+            for (std::size_t k = 0; k < n; ++k) {
+                hessian[i * n + k] = (b[k] - a[k]) / (2 * h);
+            }
+        }
+        for (std::size_t i = 0; i < n; ++i) {
+            for (std::size_t k = 0; k < n; ++k) {
+                largest = std::max(largest, std::fabs(hessian[i * n + k]));
+                worst = std::max(worst, std::fabs(hessian[i * n + k] - hessian[k * n + i]));
+            }
+        }
+        CHECK(largest > 0.05);
+        CHECK(worst < 1e-5 * largest);  // truncation of the differences
+    }
+}
+
+TEST_CASE("every kernel of every instruction set agrees with the others in both precisions") {
+    const auto s = random_structure(20, 5);
+    for (const bool separated : {false, true}) {
+        for (const auto& degrees : kEveryPair) {
+            const TemporaryFile file("isa.qdml");
+            Options o;
+            o.separated = separated;
+            o.degrees = degrees;
+            write_random_model(file.path, o);
+            setenv("QDML_ISA", "baseline", 1);
+            Engine native(file.path, Precision::float64);
+            const auto expected = evaluate(native, s);
+            double largest = 1;
+            for (const double f : expected.force) {
+                largest = std::max(largest, std::fabs(f));
+            }
+            const auto sets = instruction_sets(file.path);
+            REQUIRE(!sets.empty());
+            CHECK(sets.front() == "baseline");
+            for (const auto& isa : sets) {
+                CAPTURE(isa);
+                CAPTURE(separated);
+                CAPTURE(degrees);
+                setenv("QDML_ISA", isa.c_str(), 1);
+                Engine reference(file.path, Precision::float64), mixed(file.path);
+                unsetenv("QDML_ISA");
+                const auto r = evaluate(reference, s), m = evaluate(mixed, s);
+                CHECK(std::fabs(r.energy - expected.energy) < 1e-9);
+                CHECK(difference(r.force, expected.force) < 1e-10 * largest);
+                CHECK(std::fabs(m.energy - expected.energy) < 1e-4);
+                CHECK(difference(m.force, expected.force) < 2e-5 * largest);
+                CHECK(difference(m.force, expected.force) > 0);  // fp32 was in use
+            }
+        }
+    }
+    const TemporaryFile file("unknown.qdml");
+    write_random_model(file.path, {});
     setenv("QDML_ISA", "sse9", 1);
     CHECK_THROWS_AS(Engine(file.path), qdml::Error);
     unsetenv("QDML_ISA");

@@ -97,4 +97,33 @@ TEST_CASE("content and description of a good file") {
     CHECK(model.info.hash.size() == 64);
     CHECK(model.tensor("energy.reference") == std::vector<double>{-100, -103, -106});
     CHECK(model.tensor("layers.1.radial").size() == 27 * 11 * 32);
+
+    qdml_test::Options o;
+    o.l_max = 3;
+    o.separated = true;
+    qdml_test::write_random_model(file.path, o);
+    const auto other = qdml::read_model(file.path);
+    CHECK(other.info.architecture == "cartesian-separated, l_max 3, 32 channels, 3 layers, 4 Å");
+    CHECK(other.tensor("layers.1.radial").size() == 27 * 23 * 32);
+    CHECK(other.tensor("layers.1.linear_out.l3.weight").size() == 6 * 32 * 12);
+}
+
+TEST_CASE("terms and sums of a layer") {
+    const int count[4][4] = {{1, 2, 3, 4}, {2, 5, 7, 10}, {3, 7, 11, 17}, {4, 10, 17, 23}};
+    for (int l_in = 0; l_in < 4; ++l_in) {
+        for (int l_out = 0; l_out < 4; ++l_out) {
+            CHECK(qdml::n_terms(l_in, l_out) == count[l_in][l_out]);
+            qdml::Architecture a;
+            qdml::LayerShape layer;
+            layer.l_in = l_in;
+            layer.l_out = l_out;
+            CHECK(qdml::n_slots(a, layer, l_out) == 1);
+            a.separated = true;
+            int sum = 0;
+            for (int l = 0; l < 4; ++l) {
+                sum += qdml::n_slots(a, layer, l);
+            }
+            CHECK(sum == count[l_in][l_out]);
+        }
+    }
 }

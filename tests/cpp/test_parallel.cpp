@@ -190,10 +190,11 @@ std::vector<double> centroid_virials_of_one_domain(Engine& engine, const Structu
 
 TEST_CASE("three domains, one of them empty, equal the whole") {
     for (const auto precision : {Precision::float64, Precision::mixed}) {
-        for (int l_max = 0; l_max <= 2; ++l_max) {
+        for (int l_max = 0; l_max <= 3; ++l_max) {
             const TemporaryFile file("split.qdml");
             Options o;
             o.l_max = l_max;
+            o.separated = l_max == 3;
             write_random_model(file.path, o);
             const auto s = random_structure(40, 21);
             const auto list = s.neighbors(o.cutoff);

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "document.hpp"
-#include "model.hpp"
+#include "families.hpp"
 
 namespace qdml_fuzz {
 namespace {
@@ -166,11 +166,12 @@ void change_value(json& root, std::mt19937& random) {
 
 /// A small architecture that the reader accepts, most of the time.
 void change_architecture(json& document, std::mt19937& random) {
+    const bool second_format = below(random, 2) != 0;
     json layers = json::array();
     const unsigned n_layers = 1 + below(random, 3);
     json channels = json::array({1 + below(random, 20)});
     for (unsigned t = 0; t < n_layers; ++t) {
-        const unsigned l_out = t + 1 < n_layers ? below(random, 3) : 0;
+        const unsigned l_out = t + 1 < n_layers ? below(random, second_format ? 4 : 3) : 0;
         json out = json::array();
         for (unsigned l = 0; l <= l_out; ++l) {
             out.push_back(1 + below(random, 20));
@@ -188,9 +189,13 @@ void change_architecture(json& document, std::mt19937& random) {
     if (!document.is_object()) {
         return;
     }
+    if (second_format) {
+        document["format"] = 2;
+    }
     json& architecture = document["architecture"];
     architecture = json::object();
-    architecture["kind"] = "cartesian-summed";
+    const bool separated = second_format && below(random, 2) != 0;
+    architecture["kind"] = separated ? "cartesian-separated" : "cartesian-summed";
     architecture["cutoff"] = below(random, 8) == 0 ? 1e-5 : 1.0 + below(random, 7);
     architecture["knots"] = 1 + below(random, 6);
     architecture["message_channels"] = 16 * (1 + below(random, 2));
@@ -207,7 +212,7 @@ void mend_tensors(Parts& parts, std::size_t max_size, std::mt19937& random) {
         return;
     }
     const auto n_species = static_cast<std::int64_t>(model.info.species.size());
-    auto shapes = qdml::expected_shapes(model.architecture, n_species);
+    auto shapes = qdml::family_of(model.kind)->shapes(model);
     if (below(random, 2) != 0) {
         shapes["zbl.r_max"] = {n_species, n_species};
     }

@@ -110,10 +110,49 @@ def frame(header: str | bytes, data: bytes) -> bytes:
     return struct.pack("<Q", len(text)) + text + data
 
 
-def edited(change: Callable[[Draft], object]) -> bytes:
-    draft = Draft()
+def edited(change: Callable[[Draft], object], draft: Draft | None = None) -> bytes:
+    draft = draft or Draft()
     change(draft)
     return draft.bytes()
+
+
+def in_format(number: int) -> Callable[[Draft], object]:
+    return lambda draft: draft.document.update(format=number)
+
+
+def as_separated(draft: Draft) -> None:
+    draft.document["format"] = 2
+    draft.document["architecture"]["kind"] = "cartesian-separated"
+
+
+def as_summed(draft: Draft) -> None:
+    draft.document["architecture"]["kind"] = "cartesian-summed"
+
+
+def separated() -> Draft:
+    """Format 2: two terms add to the scalars of the last layer, each with its own sum."""
+    draft = Draft()
+    as_separated(draft)
+    draft.set("layers.1.linear_out.l0.weight", [2 * 16, 1])
+    return draft
+
+
+def degree_3() -> Draft:
+    """Format 2: degree 3 between the two layers."""
+    draft = Draft()
+    draft.document["format"] = 2
+    first, last = draft.document["architecture"]["layers"]
+    first |= {"l_out": 3, "channels_out": [1, 1, 1, 1]}
+    last |= {"l_in": 3, "channels_in": [1, 1, 1, 1]}
+    draft.set("layers.0.linear_out.l0.weight", [16, 4])
+    for degree in (2, 3):
+        draft.set(f"layers.0.linear_out.l{degree}.weight", [16, 1])
+        draft.set(f"layers.1.linear_in.l{degree}.weight", [1, 16])
+    for t in (0, 1):
+        name = f"layers.{t}.radial"
+        draft.set(name, [5, 4, 16])
+        draft.values[name][-3 * 4 * 16 :] = [0.0] * (3 * 4 * 16)
+    return draft
 
 
 def at(path: str, value: object) -> bytes:
@@ -218,7 +257,22 @@ def cases() -> dict[str, tuple[str, bytes]]:
         ),
         "metadata-nan": ("metadata_not_json", raw_metadata('{"format": NaN}')),
         "no-format": ("format_missing", without("format")),
-        "format-2": ("format_from_the_future", at("format", 2)),
+        "good-format-2": ("ok", at("format", 2)),
+        "good-degree-3": ("ok", degree_3().bytes()),
+        "good-separated": ("ok", separated().bytes()),
+        "format-3": ("format_from_the_future", at("format", 3)),
+        "separated-in-format-1": ("architecture_unknown", edited(in_format(1), separated())),
+        "degree-3-in-format-1": ("value_invalid", edited(in_format(1), degree_3())),
+        "separated-with-summed-tensors": ("tensor_shape", edited(as_separated)),
+        "summed-with-separated-tensors": ("tensor_shape", edited(as_summed, separated())),
+        "degree-4": (
+            "value_invalid",
+            edited(lambda d: d.document["architecture"]["layers"][0].update(l_out=4), degree_3()),
+        ),
+        "degree-3-without-terms": (
+            "tensor_shape",
+            edited(lambda d: d.set("layers.0.radial", [5, 3, 16], 0.0), degree_3()),
+        ),
         "format-text": ("value_invalid", at("format", "1")),
         "format-0": ("value_invalid", at("format", 0)),
         "tool-number": ("value_invalid", at("tool", 1)),

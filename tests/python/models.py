@@ -16,6 +16,7 @@ def architecture(
     cutoff: float,
     knots: int,
     readout: list[int],
+    kind: str,
 ) -> dict:
     """Architecture entry with `channels` node features of each degree; l_out of every layer."""
     stack, l_in = [], 0
@@ -30,7 +31,7 @@ def architecture(
         )
         l_in = l_out
     return {
-        "kind": "cartesian-summed",
+        "kind": kind,
         "cutoff": cutoff,
         "knots": knots,
         "message_channels": message_channels,
@@ -86,6 +87,7 @@ def random_model(
     zbl: bool = True,
     readout: tuple[int, ...] = (16,),
     degrees: tuple[int, ...] | None = None,
+    kind: str = "cartesian-summed",
 ) -> Path:
     """Write a random potential to `path` and return the path.
 
@@ -93,7 +95,9 @@ def random_model(
     """
     rng = np.random.default_rng(seed)
     degrees = degrees or (l_max,) * (layers - 1) + (0,)
-    arch = architecture(list(degrees), channels, message_channels, cutoff, knots, list(readout))
+    arch = architecture(
+        list(degrees), channels, message_channels, cutoff, knots, list(readout), kind
+    )
     metadata = {
         "architecture": arch,
         "species": list(species),

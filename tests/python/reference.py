@@ -3,33 +3,71 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from ase.data import atomic_numbers
 
-# term -> (l_in it needs, l_out it adds to), the table of docs/conventions.md
-TERMS = [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (1, 1), (2, 1), (0, 2), (1, 2), (2, 2), (2, 2)]
+# (l_in it needs, l_out it adds to) of the terms, the table of docs/conventions.md; the two marked
+# ones only where l_in or l_out is 3
+TERMS = [
+    (0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (1, 1), (2, 1), (0, 2), (1, 2), (2, 2), (2, 2),
+    (3, 0), (2, 1), (3, 1), (1, 2), (3, 2), (3, 2),
+    (0, 3), (1, 3), (2, 3), (2, 3), (3, 3), (3, 3),
+]  # fmt: skip
+MARKED = (12, 14)
 
 
 def silu(x):
     return x / (1 + np.exp(-x))
 
 
-def matrix(t):
-    """[..., 5] components xx yy xy yz zx to full matrices [..., 3, 3]."""
-    xx, yy, xy, yz, zx = np.moveaxis(t, -1, 0)
-    rows = [[xx, xy, zx], [xy, yy, yz], [zx, yz, -xx - yy]]
-    return np.moveaxis(np.array(rows), (0, 1), (-2, -1))
+def elements(t, degree):
+    """Stored components [C, 2l+1] to full tensors [C, 3, 3, ...]."""
+    if degree == 0:
+        return t[:, 0]
+    if degree == 1:
+        return t
+    if degree == 2:
+        xx, yy, xy, yz, zx = t.T
+        rows = [[xx, xy, zx], [xy, yy, yz], [zx, yz, -xx - yy]]
+        return np.moveaxis(np.array(rows), -1, 0)
+    xxx, xxy, xyy, yyy, xxz, xyz, yyz = t.T
+    by_index = {
+        "000": xxx, "001": xxy, "011": xyy, "111": yyy, "002": xxz, "012": xyz, "112": yyz,
+        "022": -xxx - xyy, "122": -xxy - yyy, "222": -xxz - yyz,
+    }  # fmt: skip
+    out = np.empty((len(t), 3, 3, 3))
+    for index in itertools.product(range(3), repeat=3):
+        out[(slice(None), *index)] = by_index["".join(map(str, sorted(index)))]
+    return out
 
 
-def components(m):
-    return np.stack([m[..., 0, 0], m[..., 1, 1], m[..., 0, 1], m[..., 1, 2], m[..., 2, 0]], -1)
+def components(a, degree):
+    """Full tensors to stored components."""
+    if degree < 2:
+        return a.reshape(len(a), -1)
+    if degree == 2:
+        return np.stack([a[:, 0, 0], a[:, 1, 1], a[:, 0, 1], a[:, 1, 2], a[:, 2, 0]], -1)
+    stored = ["000", "001", "011", "111", "002", "012", "112"]
+    return np.stack([a[(slice(None), *map(int, index))] for index in stored], -1)
 
 
-def bracket(a, b):
-    """[a b]: symmetric traceless product of vectors [..., 3]."""
-    outer = a[..., :, None] * b[..., None, :]
-    trace = np.sum(a * b, axis=-1)[..., None, None]
-    return components((outer + np.swapaxes(outer, -1, -2)) / 2 - trace / 3 * np.eye(3))
+def bracket(u, times, a):
+    """[r̂ ... r̂ A]: symmetric traceless part of `times` factors u [C, 3] and the tensors A."""
+    for _ in range(times):
+        a = np.einsum("ci,c...->ci...", u, a)
+    rank = a.ndim - 1
+    orders = list(itertools.permutations(range(1, rank + 1)))
+    a = sum(np.transpose(a, (0, *order)) for order in orders) / len(orders)
+    eye = np.eye(3)
+    if rank == 2:
+        a = a - np.einsum("cii,jk->cjk", a, eye) / 3
+    if rank == 3:
+        trace = np.einsum("ciij->cj", a) / 5
+        for names in ("cjkl", "cklj", "cljk"):
+            a = a - np.einsum(f"cj,kl->{names}", trace, eye)
+    return a
 
 
 def radial(table, r, cutoff):
@@ -41,22 +79,50 @@ def radial(table, r, cutoff):
     return sum(b[a] / 6 * table[n + a] for a in range(4))
 
 
-def message(h, u, functions, l_in, l_out):
-    """Message of sender features h = {l: [C, 2l+1]} along the unit vector u: {l: [C, 2l+1]}."""
+def message(h, u, functions, l_in, l_out, separated=False):
+    """Message of sender features h = {l: [C, 2l+1]} along the unit vector u.
+
+    Returns {l: [slots C, 2l+1]}: one slot, or one per term of that degree when `separated`.
+    """
     channels = len(h[0])
     u = np.broadcast_to(u, (channels, 3))
-    s = h[0]
-    v = h.get(1, np.zeros((channels, 3)))
-    t = h.get(2, np.zeros((channels, 5)))
-    d = np.sum(u * v, axis=1)[:, None]
-    w = np.einsum("cab,cb->ca", matrix(t), u)
-    e = np.sum(u * w, axis=1)[:, None]
-    values = [s, d, e, s * u, d * u, v, w, s * bracket(u, u), bracket(u, v), bracket(u, w), t]
-    present = [k for k, (a, b) in enumerate(TERMS) if a <= l_in and b <= l_out]
-    out = {degree: np.zeros((channels, 2 * degree + 1)) for degree in range(l_out + 1)}
+
+    def dot(a):
+        return np.einsum("c...i,ci->c...", a, u)
+
+    s, v, t, q = (
+        elements(h.get(degree, np.zeros((channels, 2 * degree + 1))), degree) for degree in range(4)
+    )
+    d, w, m = dot(v), dot(t), dot(q)
+    e, p = dot(w), dot(m)
+    f = dot(p)
+
+    def sym(times, a):
+        return bracket(u, times, a)
+
+    values = [
+        s, d, e, sym(1, s), sym(1, d), v, w, sym(2, s), sym(1, v), sym(1, w), t,
+        f, sym(1, e), p, sym(2, d), sym(1, p), m,
+        sym(3, s), sym(2, v), sym(2, w), sym(1, t), sym(1, m), q,
+    ]  # fmt: skip
+    # separated: the Clebsch-Gordan path of the term, which lacks a share of another term
+    shares = {
+        4: v / 3, 9: t / 3, 12: 0.4 * w, 14: 0.4 * sym(1, v), 15: 0.4 * m, 19: 0.4 * sym(1, t),
+        21: q / 3,
+    }  # fmt: skip
+    present = [
+        k
+        for k, (a, b) in enumerate(TERMS)
+        if a <= l_in and b <= l_out and (k not in MARKED or 3 in (l_in, l_out))
+    ]
+    slots = {degree: [] for degree in range(l_out + 1)}
     for position, k in enumerate(present):
-        out[TERMS[k][1]] += functions[position][:, None] * values[k]
-    return out
+        degree = TERMS[k][1]
+        value = values[k] - shares[k] if separated and k in shares else values[k]
+        slots[degree].append(functions[position][:, None] * components(value, degree))
+    if separated:
+        return {degree: np.concatenate(parts) for degree, parts in slots.items()}
+    return {degree: sum(parts) for degree, parts in slots.items()}
 
 
 def zbl(a, b, r, r_max):
@@ -81,13 +147,19 @@ def energies(document, tensors, species, edges):
             degree: np.einsum("nfm,fc->ncm", x, tensors[f"{name}.linear_in.l{degree}.weight"])
             for degree, x in h.items()
         }
-        channels = arch["message_channels"]
-        a = {degree: np.zeros((n, channels, 2 * degree + 1)) for degree in range(l_out + 1)}
+        separated = arch["kind"] == "cartesian-separated"
+        a = {
+            degree: np.zeros(
+                (n, len(tensors[f"{name}.linear_out.l{degree}.weight"]), 2 * degree + 1)
+            )
+            for degree in range(l_out + 1)
+        }
         for i, j, vector in edges:
             r = np.linalg.norm(vector)
             functions = radial(tensors[f"{name}.radial"], r, arch["cutoff"])
             sender = {degree: x[j] for degree, x in big_h.items()}
-            for degree, m in message(sender, vector / r, functions, l_in, l_out).items():
+            found = message(sender, vector / r, functions, l_in, l_out, separated)
+            for degree, m in found.items():
                 a[degree][i] += m
         z = {}
         for degree in range(l_out + 1):

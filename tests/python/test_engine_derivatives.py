@@ -42,7 +42,7 @@ def engine_of(tmp_path_factory):
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])
-@pytest.mark.parametrize("l_max", [0, 1, 2])
+@pytest.mark.parametrize("l_max", [0, 1, 2, 3])
 @pytest.mark.parametrize("pbc", [(True, True, True), (True, False, True), (False,) * 3])
 def test_forces_are_minus_the_gradient(engine_of, l_max, layers, pbc):
     zbl, readout = (layers + l_max) % 2 == 0, (8,) if layers % 2 else ()
@@ -60,9 +60,10 @@ def test_forces_are_minus_the_gradient(engine_of, l_max, layers, pbc):
         assert forces[i, k] == pytest.approx(-central(energy), abs=1e-6)
 
 
-@pytest.mark.parametrize("l_max", [0, 1, 2])
-def test_virial_is_the_strain_derivative(engine_of, l_max):
-    engine = engine_of(l_max=l_max, layers=3)
+@pytest.mark.parametrize("kind", ["cartesian-summed", "cartesian-separated"])
+@pytest.mark.parametrize("l_max", [0, 1, 2, 3])
+def test_virial_is_the_strain_derivative(engine_of, l_max, kind):
+    engine = engine_of(l_max=l_max, layers=3, kind=kind)
     x, species = structure(seed=l_max)
     virial = engine.compute(x, species, TRICLINIC, (True,) * 3).virial
     assert np.abs(virial).max() > 0.05
@@ -77,8 +78,12 @@ def test_virial_is_the_strain_derivative(engine_of, l_max):
             assert virial[a, b] == pytest.approx(-central(energy), abs=1e-6)
 
 
-def test_an_atom_that_sees_only_its_own_images(engine_of):
-    engine = engine_of(cutoff=6.0)
+@pytest.mark.parametrize(
+    ("l_max", "kind"),
+    [(2, "cartesian-summed"), (3, "cartesian-summed"), (3, "cartesian-separated")],
+)
+def test_an_atom_that_sees_only_its_own_images(engine_of, l_max, kind):
+    engine = engine_of(cutoff=6.0, l_max=l_max, kind=kind)
     cell = np.diag([2.6, 3.1, 2.9]) + 0.2
     found = engine.compute(np.zeros((1, 3)), [1], cell, (True,) * 3)
     assert np.abs(found.forces).max() < 1e-10

@@ -80,6 +80,24 @@ def test_wrong_shapes_are_refused(model):
         Engine(model, "single")
 
 
+def test_memory_limit_is_kept_and_refused_by_name(model):
+    x, species = box(200, seed=5, cell=CELL * 1.8)
+    engine = Engine(model, "double")
+    expected = engine.compute(x, species, CELL * 1.8, [True] * 3)
+    whole = engine.memory_allocated
+    engine.memory_limit = int(0.95 * whole)
+    found = engine.compute(x, species, CELL * 1.8, [True] * 3)
+    assert 0 < engine.memory_allocated <= engine.memory_limit < whole
+    assert found.energy == pytest.approx(expected.energy, abs=1e-9)
+    np.testing.assert_allclose(found.forces, expected.forces, atol=1e-10)
+    engine.memory_limit = 1000
+    with pytest.raises(EngineError, match=r"200 local atoms.*need at least") as info:
+        engine.compute(x, species, CELL * 1.8, [True] * 3)
+    assert info.value.code == "memory_limit"
+    with pytest.raises(EngineError, match="-5 bytes"):
+        engine.memory_limit = -5
+
+
 class Rank:
     """Local atoms, their ghosts (one per image seen) and edges of one part of a periodic box."""
 

@@ -21,16 +21,20 @@ def crystal():
 
 
 # every pair (l_in, l_out) occurs, in the first layer and in later ones
+@pytest.mark.parametrize("kind", ["cartesian-summed", "cartesian-separated"])
 @pytest.mark.parametrize(
     "degrees",
-    [(0,), (1, 0), (2, 0), (0, 1, 0, 0), (0, 2, 0), (1, 1, 2, 0), (2, 2, 1, 0)],
+    [
+        (0,), (1, 0), (2, 0), (0, 1, 0, 0), (0, 2, 0), (1, 1, 2, 0), (2, 2, 1, 0),
+        (0, 3, 0, 0), (3, 3, 1, 0), (1, 3, 2, 0), (2, 3, 0),
+    ],
     ids=lambda d: "-".join(map(str, d)),
-)
-def test_energies_are_those_of_the_equations(tmp_path, crystal, degrees):
+)  # fmt: skip
+def test_energies_are_those_of_the_equations(tmp_path, crystal, degrees, kind):
     x, species = crystal
     path = models.random_model(
         tmp_path / "m.qdml", degrees=degrees, channels=5, message_channels=16, cutoff=4.2,
-        knots=11, readout=(7,) * (len(degrees) % 3), seed=len(degrees),
+        knots=11, readout=(7,) * (len(degrees) % 3), seed=len(degrees), kind=kind,
     )  # fmt: skip
     document, tensors = read_model(path)
     start, neighbor, _, vector = build_neighbor_list(x, CELL, [True] * 3, 4.2)

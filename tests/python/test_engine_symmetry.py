@@ -13,10 +13,12 @@ from scipy.spatial.transform import Rotation
 N = 14
 
 
-@pytest.fixture(scope="module", params=[1, 2])
+@pytest.fixture(scope="module", params=["summed-1", "summed-2", "summed-3", "separated-3"])
 def engine(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "m.qdml"
-    return Engine(models.random_model(path, l_max=request.param, channels=16), "double")
+    kind, degree = request.param.split("-")
+    models.random_model(path, l_max=int(degree), channels=16, kind=f"cartesian-{kind}")
+    return Engine(path, "double")
 
 
 @pytest.fixture(scope="module")

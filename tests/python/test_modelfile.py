@@ -14,8 +14,9 @@ import models
 import numpy as np
 import pytest
 from qdml import _native as native
+from qdml.cartesian import PARTNERS, PATHS, layer_terms
 from qdml.errors import ModelFileError
-from qdml.modelfile import content_hash, n_terms, parse_model, read_model, write_model
+from qdml.modelfile import content_hash, parse_model, read_model, write_model
 from safetensors.numpy import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,14 +118,38 @@ def test_single_precision_is_kept(tmp_path):
     assert code_of(native.Engine, tmp_path / "b.qdml") == "ok"
 
 
-def test_term_counts_are_those_of_the_conventions():
+def test_terms_are_those_of_the_conventions():
     text = (ROOT / "docs/conventions.md").read_text()
-    rows = re.findall(r"^\| (\d+) \|[^|]*\|[^|]*\| (\d) \| (\d) \|$", text, re.MULTILINE)
-    assert len(rows) == 11
-    for l_in in range(3):
-        for l_out in range(3):
-            count = sum(int(a) <= l_in and int(b) <= l_out for _, a, b in rows)
-            assert n_terms(l_in, l_out) == count
+    path = r"\((\d),(\d),(\d)\)(?: \+ (.) term (\d+))?"
+    row = rf"^\| (\d+)( \*)? \|[^|]*\|[^|]*\| (\d) \| (\d) \| {path} \|$"
+    rows = re.findall(row, text, re.MULTILINE)
+    assert len(rows) == 23
+    for k, (number, starred, l_in, l_out, *path, share, partner) in enumerate(rows):
+        assert int(number) == k
+        assert tuple(map(int, path)) == PATHS[k] == (int(l_in), int(path[1]), int(l_out))
+        found = (int(partner), {"⅓": 1 / 3, "⅖": 2 / 5}[share]) if share else None
+        assert PARTNERS.get(k) == found
+        terms = [(a, b) for a in range(4) for b in range(4) if k in layer_terms(a, b)]
+        assert terms == [
+            (a, b)
+            for a in range(4)
+            for b in range(4)
+            if a >= int(l_in) and b >= int(l_out) and (not starred or 3 in (a, b))
+        ]
+
+
+@pytest.mark.parametrize(
+    ("l_max", "kind", "number"),
+    [(2, "cartesian-summed", 1), (3, "cartesian-summed", 2), (1, "cartesian-separated", 2)],
+)
+def test_the_writer_takes_the_lowest_format(tmp_path, l_max, kind, number):
+    path = models.random_model(tmp_path / "a.qdml", l_max=l_max, layers=2, kind=kind)
+    document, tensors = read_model(path)
+    assert document["format"] == number
+    document["format"] = 2  # as it would be when the file was written by other means
+    write_model(tmp_path / "b.qdml", document, tensors)
+    assert read_model(tmp_path / "b.qdml")[0]["format"] == number
+    assert code_of(native.Engine, tmp_path / "b.qdml") == "ok"
 
 
 def test_parse_names_the_file_it_is_told():

@@ -42,7 +42,7 @@ struct ModelInfo {
     std::vector<double> distances_seen;
     int n_layers = 0;
     int message_channels = 0;
-    std::string isa;  ///< instruction set of the kernels in use: baseline, avx2 or avx512
+    std::string isa;  ///< instruction set of the kernels in use: baseline, avx2, avx512 or neon
     std::string architecture;  ///< one line for humans, e.g. "cartesian-summed, l_max 2, 32 channels, 3 layers, 5.5 Å"
 };
 

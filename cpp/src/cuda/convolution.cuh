@@ -10,17 +10,18 @@ namespace qdml {
 namespace cuda {
 
 /// A of all rows: out [n_rows][blocks][m][16]. Launches one warp per (row, 32 channels) on `stream`; no allocation.
-/// Returns the launch's error. Instantiated for float and double, l_in and l_out 0..2.
+/// Returns the launch's error. Instantiated for float and double, l_in and l_out 0..3, summed and separated terms.
 template <class real>
-cudaError_t convolution_forward(int l_in, int l_out, const Convolution<real>& c, int n_rows, const real* h,
-                                real* out, cudaStream_t stream);
+cudaError_t convolution_forward(int l_in, int l_out, bool separated, const Convolution<real>& c, int n_rows,
+                                const real* h, real* out, cudaStream_t stream);
 
-/// Sender-centric backward: g of the receivers in matrix form with vectors negated (as on the CPU), writes
+/// Sender-centric backward: g of the receivers as traceless tensors with odd degrees negated (as on the CPU), writes
 /// dE/dH [n_rows][blocks][m][16] and adds to the rows' edge gradients. Edge gradients are summed over the channels of a
 /// warp in a fixed order; one warp owns all channels of a row, so there are no atomics.
 template <class real>
-cudaError_t convolution_backward(int l_in, int l_out, const Convolution<real>& c, int n_rows, const real* h,
-                                 const real* g, real* out, EdgeGradient<real>* gradient, cudaStream_t stream);
+cudaError_t convolution_backward(int l_in, int l_out, bool separated, const Convolution<real>& c, int n_rows,
+                                 const real* h, const real* g, real* out, EdgeGradient<real>* gradient,
+                                 cudaStream_t stream);
 
 }  // namespace cuda
 }  // namespace qdml

@@ -5,7 +5,7 @@
 /// has a fixed order, and nothing is written by two threads.
 #pragma once
 
-#include "message.hpp"
+#include "message_backward.hpp"
 
 namespace qdml {
 namespace QDML_ISA {
@@ -25,115 +25,81 @@ QDML_INLINE Radial<real, P> radial_at(const Convolution<real>& c, int block, int
     return {c.table + (block * c.n_knots + e.knot) * (P * kBlock) + lane, e};
 }
 
-template <class real, int LI, int LO>
+template <class real, class Y>
 void convolution_forward(const Convolution<real>& c, const int* rows, int n, const real* h,
                          real* out) {
     using V = Register<real>;
-    constexpr int P = term_count(LI, LO);
-    constexpr int M_IN = component_count(LI) * kBlock, M_OUT = component_count(LO) * kBlock;
-    const std::int64_t width_in = std::int64_t(c.n_blocks) * M_IN;
-    const std::int64_t width_out = std::int64_t(c.n_blocks) * M_OUT;
+    constexpr int M = component_count(Y::l_in);
+    const std::int64_t width_in = std::int64_t(c.n_blocks) * (M * kBlock);
+    const std::int64_t width_out = std::int64_t(c.n_blocks) * (Y::stored() * kBlock);
     for (int i = 0; i < n; ++i) {
         const std::int64_t begin = c.row_start[rows[i]], end = c.row_start[rows[i] + 1];
         for (int block = 0; block < c.n_blocks; ++block) {
-            const real* h_block = h + block * M_IN;
+            const real* h_block = h + block * (M * kBlock);
             for (int lane = 0; lane < kBlock; lane += kLanes<real>) {
-                Aggregate<V> a = {};
+                V a[Y::symmetric()] = {};
                 for (std::int64_t edge = begin; edge < end; ++edge) {
                     if (edge + kPrefetch < end && lane == 0) {
-                        prefetch_row<component_count(LI)>(h_block +
-                                                          c.other[edge + kPrefetch] * width_in);
+                        prefetch_row<M>(h_block + c.other[edge + kPrefetch] * width_in);
                     }
-                    message_forward<real, LI, LO>(a, c.edges[edge],
-                                                  radial_at<real, P>(c, block, lane, edge),
-                                                  h_block + c.other[edge] * width_in + lane);
+                    message_forward<Y>(a, c.edges[edge],
+                                       radial_at<real, Y::n_terms()>(c, block, lane, edge),
+                                       h_block + c.other[edge] * width_in + lane);
                 }
-                real* to = out + i * width_out + block * M_OUT + lane;
-                store(to, a.s);
-                if constexpr (LO > 0) {
-                    for (int k = 0; k < 3; ++k) store(to + (1 + k) * kBlock, a.v[k]);
-                }
-                if constexpr (LO > 1) {
-                    const V third = (a.t[0] + a.t[1] + a.t[5]) * real(1.0 / 3.0);
-                    store<real>(to + 4 * kBlock, a.t[0] - third);
-                    store<real>(to + 5 * kBlock, a.t[1] - third);
-                    for (int k = 2; k < 5; ++k) store(to + (4 + k) * kBlock, a.t[k]);
-                }
+                store_sums<Y>(out + i * width_out + block * (Y::stored() * kBlock) + lane, a);
             }
         }
     }
 }
 
-template <class real, int LI, int LO>
+template <class real, class Y>
 void convolution_backward(const Convolution<real>& c, const int* rows, int n, const real* h,
                           const real* g, real* out, EdgeGradient<real>* gradient) {
     using V = Register<real>;
-    constexpr int P = term_count(LI, LO);
-    constexpr int M_IN = component_count(LI) * kBlock, M_OUT = component_count(LO) * kBlock;
-    const std::int64_t width_in = std::int64_t(c.n_blocks) * M_IN;
-    const std::int64_t width_out = std::int64_t(c.n_blocks) * M_OUT;
+    constexpr int M = component_count(Y::l_in);
+    const std::int64_t width_in = std::int64_t(c.n_blocks) * (M * kBlock);
+    const std::int64_t width_out = std::int64_t(c.n_blocks) * (Y::stored() * kBlock);
     for (int i = 0; i < n; ++i) {
         const std::int64_t begin = c.row_start[rows[i]], end = c.row_start[rows[i] + 1];
         for (int block = 0; block < c.n_blocks; ++block) {
-            const real* g_block = g + block * M_OUT;
+            const real* g_block = g + block * (Y::stored() * kBlock);
             for (int lane = 0; lane < kBlock; lane += kLanes<real>) {
-                const real* from = h + rows[i] * width_in + block * M_IN + lane;
-                Sender<V> sender = {};
-                sender.s = load(from);
-                if constexpr (LI > 0) {
-                    // Row i holds r̂ of i -> j, the message has -r̂: negating v_i and G_v (done once,
-                    // by the caller of this layer) gives the same terms with the row's own r̂.
-                    for (int k = 0; k < 3; ++k) sender.v[k] = -load(from + (1 + k) * kBlock);
-                }
-                if constexpr (LI > 1) {
-                    for (int k = 0; k < 5; ++k) sender.t[k] = load(from + (4 + k) * kBlock);
-                }
-                SenderGradient<V> sum = {};
+                V sender[M], sum[symmetric_offset(Y::l_in + 1)] = {};
+                load_reversed<Y::l_in>(sender, h + rows[i] * width_in + block * (M * kBlock) + lane);
                 for (std::int64_t edge = begin; edge < end; ++edge) {
                     if (edge + kPrefetch < end && lane == 0) {
-                        prefetch_row<component_count(LO)>(g_block +
-                                                          c.other[edge + kPrefetch] * width_out);
+                        prefetch_row<Y::stored()>(g_block + c.other[edge + kPrefetch] * width_out);
                     }
-                    const auto grad = message_backward<real, LI, LO, true>(
-                        sum, c.edges[edge], radial_at<real, P>(c, block, lane, edge), sender,
-                        g_block + c.other[edge] * width_out + lane);
+                    const auto grad = message_backward<Y>(
+                        sum, c.edges[edge], radial_at<real, Y::n_terms()>(c, block, lane, edge),
+                        sender, g_block + c.other[edge] * width_out + lane);
                     add_sums<real>(gradient[edge].value, grad.direction[0], grad.direction[1],
                                    grad.direction[2], grad.r);
                 }
-                real* to = out + i * width_in + block * M_IN + lane;
-                store(to, sum.s);
-                if constexpr (LI > 0) {
-                    for (int k = 0; k < 3; ++k) store<real>(to + (1 + k) * kBlock, -sum.v[k]);
-                }
-                if constexpr (LI > 1) {  // from nine elements to the five that are stored
-                    store<real>(to + 4 * kBlock, sum.n[0] - sum.n[5]);
-                    store<real>(to + 5 * kBlock, sum.n[1] - sum.n[5]);
-                    for (int k = 2; k < 5; ++k) store<real>(to + (4 + k) * kBlock, sum.n[k] * 2);
-                }
+                store_reversed<Y::l_in>(out + i * width_in + block * (M * kBlock) + lane, sum);
             }
         }
     }
 }
 
-template <class real, int LO>
+template <class real, class Y>
 void convolution_first_gradient(const Convolution<real>& c, const int* rows, int n, const real* h,
                                 const real* g, EdgeGradient<real>* gradient) {
+    static_assert(Y::l_in == 0, "senders of the first layer are scalars of their species");
     using V = Register<real>;
-    constexpr int P = term_count(0, LO), M_OUT = component_count(LO) * kBlock;
     const std::int64_t width_in = std::int64_t(c.n_blocks) * kBlock;
-    const std::int64_t width_out = std::int64_t(c.n_blocks) * M_OUT;
+    const std::int64_t width_out = std::int64_t(c.n_blocks) * (Y::stored() * kBlock);
     for (int i = 0; i < n; ++i) {
         const std::int64_t begin = c.row_start[rows[i]], end = c.row_start[rows[i] + 1];
         for (std::int64_t edge = begin; edge < end; ++edge) {
             MessageGradient<V> sum = {};
             for (int block = 0; block < c.n_blocks; ++block) {
                 for (int lane = 0; lane < kBlock; lane += kLanes<real>) {
-                    Sender<V> sender = {};
-                    sender.s = load(h + c.other[edge] * width_in + block * kBlock + lane);
-                    SenderGradient<V> unused = {};
-                    const auto grad = message_backward<real, 0, LO, false>(
-                        unused, c.edges[edge], radial_at<real, P>(c, block, lane, edge), sender,
-                        g + i * width_out + block * M_OUT + lane);
+                    const V sender[1] = {load(h + c.other[edge] * width_in + block * kBlock + lane)};
+                    V unused[1] = {};
+                    const auto grad = message_backward<Y>(
+                        unused, c.edges[edge], radial_at<real, Y::n_terms()>(c, block, lane, edge),
+                        sender, g + i * width_out + block * (Y::stored() * kBlock) + lane);
                     for (int k = 0; k < 3; ++k) sum.direction[k] += grad.direction[k];
                     sum.r += grad.r;
                 }

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 /// The table of kernels one instruction set provides, and the plain structures they work on.
 ///
-/// Layout of features: [row][block of 16 channels][component][16], components s, vx vy vz, Txx Tyy
-/// Txy Tyz Tzx. Nothing here may contain code: this header is compiled for several instruction sets.
+/// Layout of features: [row][block of 16 channels][component][16], components degree by degree in the
+/// order of docs/conventions.md; of separated sums A and G all slots of a degree, then the next degree.
+/// Nothing here may contain code: this header is compiled for several instruction sets.
 #pragma once
 
 #include <cstdint>
 
+#include "../terms.hpp"
+
 namespace qdml {
 
 constexpr int kBlock = 16;        ///< channels per block, the grain of every layout
-constexpr int kMaxComponents = 9;  ///< (l + 1)^2 at l = 2
 
 /// One edge within the cutoff: direction and B-spline weights, made once per step for all layers.
 template <class real>
@@ -50,9 +52,17 @@ struct LinearMap {
 /// Where the scalars, gates and gated features of one layer lie (offsets in values).
 struct GateShape {
     int l_out;
-    int blocks[3];     ///< blocks of 16 features per degree
-    int z_offset[3];   ///< pre-activations; the gates follow the scalars
-    int h_offset[3];   ///< gated features
+    int blocks[kMaxDegree + 1];    ///< blocks of 16 features per degree
+    int z_offset[kMaxDegree + 1];  ///< pre-activations; the gates follow the scalars
+    int h_offset[kMaxDegree + 1];  ///< gated features
+};
+
+/// Sums over neighbours of one row: [block][components][16].
+struct SumShape {
+    int n_blocks;
+    int l_out;
+    int slots[kMaxDegree + 1];  ///< per degree
+    int components;             ///< of all degrees and slots
 };
 
 template <class real>
@@ -60,22 +70,25 @@ struct Kernels {
     /// A of `rows`: out [n][blocks][m][16]; gathers sender features h.
     using Forward = void (*)(const Convolution<real>&, const int* rows, int n, const real* h,
                              real* out);
-    /// Sender-centric backward of `rows`: gathers G (matrix form, vectors negated) of the receivers,
-    /// writes dE/dH of the rows to out [n][blocks][m][16], adds to the edge gradients.
+    /// Sender-centric backward of `rows`: gathers G (traceless tensors, odd degrees negated) of the
+    /// receivers, writes dE/dH of the rows to out [n][blocks][m][16], adds to the edge gradients.
     using Backward = void (*)(const Convolution<real>&, const int* rows, int n, const real* h,
                               const real* g, real* out, EdgeGradient<real>* gradient);
-    /// First layer, receiver-centric: g [n][blocks][m][16] of the rows (matrix form, plain sign),
-    /// h [species][blocks][16]; adds to the edge gradients.
+    /// First layer, receiver-centric: g [n][blocks][m][16] of the rows (traceless tensors, plain
+    /// sign), h [species][blocks][16]; adds to the edge gradients.
     using FirstGradient = void (*)(const Convolution<real>&, const int* rows, int n, const real* h,
                                    const real* g, EdgeGradient<real>* gradient);
 
-    Forward forward[3][3];    ///< [l_in][l_out]
-    Backward backward[3][3];  ///< [l_in][l_out]
-    FirstGradient first_gradient[3];  ///< [l_out]
+    Forward forward[2][kMaxDegree + 1][kMaxDegree + 1];    ///< [separated][l_in][l_out]
+    Backward backward[2][kMaxDegree + 1][kMaxDegree + 1];  ///< [separated][l_in][l_out]
+    FirstGradient first_gradient[kMaxDegree + 1];          ///< [l_out]
 
     /// out_row = (accumulate ? out_row : 0) + in_row · weight, rows given by their first value.
     void (*linear)(const LinearMap<real>&, const real* const* in, int in_stride, real* const* out,
                    int out_stride, int n_rows, bool accumulate);
+    /// G of one row in place: from dE/d(components) to traceless tensors; `reversed`: odd degrees
+    /// negated.
+    void (*to_tensors)(const SumShape&, bool reversed, real* row);
     /// Gate of one atom: features h from pre-activations z.
     void (*gate_forward)(const GateShape&, const real* z, real* h);
     /// Adjoint: gradient of z from gradient of h.
@@ -99,6 +112,9 @@ namespace avx2 {
 const KernelSet& kernels() noexcept;
 }
 namespace avx512 {
+const KernelSet& kernels() noexcept;
+}
+namespace neon {
 const KernelSet& kernels() noexcept;
 }
 

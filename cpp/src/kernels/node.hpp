@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-/// Work per atom: linear maps over channels, the gate and silu.
+/// Work per atom: linear maps over channels, the gate, silu, gradients as tensors.
 #pragma once
 
 #include "kernels.hpp"
 #include "simd.hpp"
+#include "tensor.hpp"
 
 namespace qdml {
 namespace QDML_ISA {
@@ -70,8 +71,8 @@ void linear_columns(const LinearMap<real>& map, const real* const* in, int in_st
 template <class real>
 void linear(const LinearMap<real>& map, const real* const* in, int in_stride, real* const* out,
             int out_stride, int n_rows, bool accumulate) {
-    // 6 x 4 sums fill the 32 registers of AVX-512, 6 x 2 the 16 of AVX2 and SSE.
-    constexpr int kMost = QDML_VECTOR_BYTES == 64 ? 4 : 2;
+    // 6 x 4 sums fill the 32 registers of AVX-512 and NEON, 6 x 2 the 16 of AVX2 and SSE.
+    constexpr int kMost = kRegisters >= 32 ? 4 : 2;
     const int n = map.out_blocks * (kBlock / kLanes<real>);
     int first = 0;
     for (; first + kMost <= n; first += kMost) {
@@ -105,9 +106,11 @@ void silu_backward(int n, const real* x, const real* grad_y, real* grad_x) {
     }
 }
 
-/// Offset of the gates of degree l (1 or 2) among the pre-activations.
+/// Offset of the gates of degree l >= 1 among the pre-activations.
 QDML_INLINE int gate_offset(const GateShape& s, int l) {
-    return s.z_offset[0] + (s.blocks[0] + (l == 2 ? s.blocks[1] : 0)) * kBlock;
+    int blocks = 0;
+    for (int d = 0; d < l; ++d) blocks += s.blocks[d];
+    return s.z_offset[0] + blocks * kBlock;
 }
 
 template <class real>
@@ -150,6 +153,35 @@ void gate_backward(const GateShape& s, const real* z, const real* grad_h, real* 
             store<real>(grad_z + gate + c, sum * derivative);
         }
     }
+}
+
+template <int L, class real>
+void to_tensors_of_degree(const SumShape& s, bool reversed, real* row, int first) {
+    using V = Register<real>;
+    if constexpr (L <= kMaxDegree) {
+        if (L > s.l_out) return;
+        const bool negate = reversed && L % 2 == 1;
+        for (int slot = 0; slot < s.slots[L] && (L > 1 || negate); ++slot) {
+            for (int block = 0; block < s.n_blocks; ++block) {
+                for (int lane = 0; lane < kBlock; lane += kLanes<real>) {
+                    real* at = row + (std::int64_t(block) * s.components + first +
+                                      slot * stored_count(L)) * kBlock + lane;
+                    V g[stored_count(L)], y[stored_count(L)];
+                    for (int m = 0; m < stored_count(L); ++m) g[m] = load(at + m * kBlock);
+                    from_stored<L, real>(y, g);
+                    for (int m = 0; m < stored_count(L); ++m) {
+                        store<real>(at + m * kBlock, negate ? -y[m] : y[m]);
+                    }
+                }
+            }
+        }
+        to_tensors_of_degree<L + 1>(s, reversed, row, first + s.slots[L] * stored_count(L));
+    }
+}
+
+template <class real>
+void to_tensors(const SumShape& s, bool reversed, real* row) {
+    to_tensors_of_degree<0>(s, reversed, row, 0);
 }
 
 }  // namespace QDML_ISA

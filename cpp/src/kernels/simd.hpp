@@ -22,6 +22,13 @@ struct VectorOf {
 template <class T, int N>
 using Vector = typename VectorOf<T, N>::type;
 
+/// Vector registers of the instruction set.
+#if defined(__aarch64__)
+constexpr int kRegisters = 32;
+#else
+constexpr int kRegisters = QDML_VECTOR_BYTES == 64 ? 32 : 16;
+#endif
+
 /// Lanes of `real` in one register.
 template <class real>
 constexpr int kLanes = QDML_VECTOR_BYTES / static_cast<int>(sizeof(real));

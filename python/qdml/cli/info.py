@@ -111,7 +111,7 @@ def as_table(summary: dict[str, Any]) -> Table:
             f"{a['message_channels']} message channels, cutoff {a['cutoff']:g} Å, "
             f"{a['knots']} knots"
         ),
-        "node features": f"{widths} (channels of l = 0, 1, 2 after each layer)",
+        "node features": f"{widths} (channels of l = 0, 1, ... after each layer)",
         "short range": "ZBL" if summary["zbl"] else "no ZBL term",
         "reference energies": ", ".join(
             f"{s} {e:.6f} eV" for s, e in summary["reference_energy"].items()
