@@ -67,10 +67,13 @@ class ModelSection(Section):
     """Size of the network."""
 
     cutoff: float = Field(5.5, gt=0, le=20, description="Å")
-    l_max: int = Field(2, ge=0, le=2, description="highest degree of features and messages")
+    l_max: int = Field(2, ge=0, le=3, description="highest degree of features and messages")
+    paths: Literal["summed", "separated"] = Field(
+        "summed", description="terms of one degree share a sum, or keep their own as in NequIP"
+    )
     layers: int = Field(3, ge=1, le=8, description="interaction layers")
     channels: list[int] = Field(
-        [32, 32, 16], min_length=1, max_length=3, description="node features of degree 0, 1, 2"
+        [32, 32, 16], min_length=1, max_length=4, description="node features of degree 0, 1, 2, 3"
     )
     message_channels: int = Field(32, ge=16, multiple_of=16, description="of every degree")
     knots: int = Field(48, ge=8, le=1024, description="spline intervals from 0 to the cutoff")

@@ -64,6 +64,7 @@ class Fit:
             message_channels=model.message_channels,
             knots=model.knots,
             readout=tuple(model.readout),
+            separated=model.paths == "separated",
         )
         self.steps = Steps(
             architecture=self.architecture,

@@ -15,12 +15,15 @@ from qdml import Calculator
 from qdml_train.frames import frame_from_atoms
 from qdml_train.predictor import JaxPotential
 
-# l_max, layers, node channels, message channels, ZBL, readout widths
+# l_max, layers, node channels, message channels, ZBL, readout widths, layout of the sums
 POTENTIALS = {
-    "l0-2-layers": (0, 2, 16, 16, False, ()),
-    "l1-3-layers": (1, 3, 8, 16, True, (8,)),
-    "l2-2-layers": (2, 2, 24, 32, True, (16,)),
-    "l2-4-layers": (2, 4, 16, 16, False, (16, 8)),
+    "l0-2-layers": (0, 2, 16, 16, False, (), "summed"),
+    "l1-3-layers": (1, 3, 8, 16, True, (8,), "summed"),
+    "l2-2-layers": (2, 2, 24, 32, True, (16,), "summed"),
+    "l2-4-layers": (2, 4, 16, 16, False, (16, 8), "summed"),
+    "l3-3-layers": (3, 3, 8, 16, True, (8,), "summed"),
+    "l2-separated": (2, 3, 8, 16, True, (8,), "separated"),
+    "l3-separated": (3, 3, 8, 16, False, (), "separated"),
 }
 
 ENERGY_RELATIVE = 1e-9  # issue's bound for float64 against float64, of the energy without E0
@@ -31,7 +34,7 @@ STRESS_DOUBLE = 1e-9  # eV/Å³
 
 @pytest.fixture(scope="module", params=POTENTIALS, ids=str)
 def potential(request, tmp_path_factory):
-    l_max, layers, channels, message_channels, zbl, readout = POTENTIALS[request.param]
+    l_max, layers, channels, message_channels, zbl, readout, sums = POTENTIALS[request.param]
     return random_model(
         tmp_path_factory.mktemp("contract") / "random.qdml",
         l_max=l_max,
@@ -41,6 +44,7 @@ def potential(request, tmp_path_factory):
         zbl=zbl,
         readout=readout,
         seed=layers,
+        kind=f"cartesian-{sums}",
     )
 
 

@@ -42,15 +42,23 @@ def evaluate(samples: list[Sample], shape: Shape, dtype: type) -> list[np.ndarra
         return [np.asarray(x) for x in out]
 
 
+@pytest.fixture(scope="module", params=["l2", "l3", "l2-separated", "l3-separated"])
+def potential(request):
+    degree, _, separated = request.param.partition("-")
+    if request.param == "l2":
+        return POTENTIAL
+    return small_potential(int(degree[1:]), separated=bool(separated))
+
+
 @pytest.mark.parametrize("improper", [False, True], ids=["rotation", "reflection"])
 @pytest.mark.parametrize("make", [cluster, crystal])
-def test_equivariance(make, improper):
+def test_equivariance(make, improper, potential):
     atoms = make()
     q = Rotation.random(random_state=4).as_matrix() * (-1 if improper else 1)
     turned = atoms.copy()
     turned.positions = atoms.positions @ q.T
     turned.cell = atoms.cell.array @ q.T
-    a, b = predict_one(POTENTIAL, atoms), predict_one(POTENTIAL, turned)
+    a, b = predict_one(potential, atoms), predict_one(potential, turned)
     assert np.abs(a.forces).max() > 0.01
     assert b.energy == pytest.approx(a.energy, rel=1e-12)
     np.testing.assert_allclose(b.forces, a.forces @ q.T, atol=1e-11)
@@ -71,11 +79,14 @@ def test_permutation_and_translation():
 
 
 @pytest.mark.parametrize(
-    ("make", "l_max", "layers"),
-    [(cluster, 0, 2), (cluster, 1, 2), (cluster, 2, 3), (crystal, 2, 3)],
-)
-def test_forces_are_central_differences(make, l_max, layers):
-    potential = small_potential(l_max, layers)
+    ("make", "l_max", "layers", "separated"),
+    [
+        (cluster, 0, 2, False), (cluster, 1, 2, False), (cluster, 2, 3, False),
+        (crystal, 2, 3, False), (cluster, 3, 3, False), (crystal, 3, 3, True),
+    ],
+)  # fmt: skip
+def test_forces_are_central_differences(make, l_max, layers, separated):
+    potential = small_potential(l_max, layers, separated=separated)
     atoms = make()
     forces = predict_one(potential, atoms).forces
     h = 1e-4  # truncation h² F''' and rounding 1e-13 / h both stay below 1e-6

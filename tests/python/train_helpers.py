@@ -22,8 +22,9 @@ SPECIES = ("H", "C", "O")
 CUTOFF = 4.0
 
 
-def small_architecture(l_max: int = 2, layers: int = 3) -> Architecture:
-    return Architecture.build(SPECIES, CUTOFF, l_max, layers, (8, 6, 5), 16, 24, (8,))
+def small_architecture(l_max: int = 2, layers: int = 3, separated: bool = False) -> Architecture:
+    channels = (8, 6, 5, 4)[: l_max + 1]
+    return Architecture.build(SPECIES, CUTOFF, l_max, layers, channels, 16, 24, (8,), separated)
 
 
 def small_tensors(architecture: Architecture, zbl: bool = True, seed: int = 3) -> dict:
@@ -47,8 +48,10 @@ def small_document(architecture: Architecture) -> dict:
     }
 
 
-def small_potential(l_max: int = 2, layers: int = 3, zbl: bool = True) -> JaxPotential:
-    architecture = small_architecture(l_max, layers)
+def small_potential(
+    l_max: int = 2, layers: int = 3, zbl: bool = True, separated: bool = False
+) -> JaxPotential:
+    architecture = small_architecture(l_max, layers, separated)
     return JaxPotential(small_document(architecture), small_tensors(architecture, zbl))
 
 

@@ -6,20 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-# (least l_in, least l_out) of the eleven message terms, in the order of docs/conventions.md.
-TERMS = (
-    (0, 0), (1, 0), (2, 0),
-    (0, 1), (1, 1), (1, 1), (2, 1),
-    (0, 2), (1, 2), (2, 2), (2, 2),
-)  # fmt: skip
-
-N_COMPONENTS = (1, 3, 5)
-"""Stored components of one channel of degree 0, 1, 2."""
-
-
-def layer_terms(l_in: int, l_out: int) -> list[int]:
-    """Indices of the message terms of a layer: the axis P of `layers.{t}.radial`."""
-    return [k for k, (a, b) in enumerate(TERMS) if a <= l_in and b <= l_out]
+from qdml.cartesian import SEPARATED, SUMMED, degree_terms
 
 
 @dataclass(frozen=True)
@@ -33,8 +20,12 @@ class Layer:
 
     @property
     def n_gates(self) -> int:
-        """Gate scalars: one per output channel of degree 1 and 2."""
+        """Gate scalars: one per output channel of degree 1 and higher."""
         return sum(self.channels_out[1:])
+
+    def n_slots(self, degree: int, separated: bool) -> int:
+        """Sums over neighbours per channel of an output degree: one, or one per message term."""
+        return len(degree_terms(self.l_in, self.l_out, degree)) if separated else 1
 
 
 @dataclass(frozen=True)
@@ -47,6 +38,8 @@ class Architecture:
     message_channels: int
     layers: tuple[Layer, ...]
     readout: tuple[int, ...]
+    separated: bool = False
+    """Each message term keeps its own sum up to `linear_out` (as in NequIP)."""
 
     @classmethod
     def build(
@@ -59,6 +52,7 @@ class Architecture:
         message_channels: int,
         knots: int,
         readout: tuple[int, ...],
+        separated: bool = False,
     ) -> Architecture:
         """The usual stack: scalars in, degrees up to `l_max` between layers, scalars out.
 
@@ -69,7 +63,7 @@ class Architecture:
             l_in = 0 if t == 0 else l_max
             l_out = 0 if t == n_layers - 1 else l_max
             layers.append(Layer(l_in, l_out, channels[: l_in + 1], channels[: l_out + 1]))
-        return cls(species, cutoff, knots, message_channels, tuple(layers), readout)
+        return cls(species, cutoff, knots, message_channels, tuple(layers), readout, separated)
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Architecture:
@@ -85,12 +79,13 @@ class Architecture:
                 for x in found["layers"]
             ),
             readout=tuple(found["readout"]),
+            separated=found["kind"] == SEPARATED,
         )
 
     def document(self) -> dict[str, Any]:
         """The `architecture` object of the file."""
         return {
-            "kind": "cartesian-summed",
+            "kind": SEPARATED if self.separated else SUMMED,
             "cutoff": self.cutoff,
             "knots": self.knots,
             "message_channels": self.message_channels,

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from qdml.cartesian import n_terms
 
-from qdml_train.model.architecture import Architecture, layer_terms
+from qdml_train.model.architecture import Architecture
 from qdml_train.model.message import path_mixing
 from qdml_train.model.radial import SILU_SCALE, knot_inputs, radial_network
 
@@ -44,15 +45,15 @@ def parameter_shapes(
     }
     for t, layer in enumerate(architecture.layers):
         prefix = f"layers.{t}"
-        n_terms = len(layer_terms(layer.l_in, layer.l_out))
-        widths = [n_bessel, *radial_hidden, n_terms * channels]
+        widths = [n_bessel, *radial_hidden, n_terms(layer.l_in, layer.l_out) * channels]
         for k in range(len(widths) - 1):
             shapes[f"{prefix}.radial_network.{k}"] = (widths[k], widths[k + 1])
         for degree, width in enumerate(layer.channels_in):
             shapes[f"{prefix}.linear_in.l{degree}.weight"] = (width, channels)
         for degree, width in enumerate(layer.channels_out):
             width += layer.n_gates if degree == 0 else 0
-            shapes[f"{prefix}.linear_out.l{degree}.weight"] = (channels, width)
+            slots = layer.n_slots(degree, architecture.separated)
+            shapes[f"{prefix}.linear_out.l{degree}.weight"] = (slots * channels, width)
             if t > 0 and degree <= layer.l_in:
                 shapes[f"{prefix}.self_connection.l{degree}.weight"] = (
                     n_species,
@@ -93,7 +94,8 @@ def fold(
             parameters[f"{prefix}.radial_network.{k}"]
             for k in range(sum(name.startswith(f"{prefix}.radial_network.") for name in parameters))
         ]
-        mixing = path_mixing(layer.l_in, layer.l_out) / np.sqrt(avg_neighbors)
+        mixing = path_mixing(layer.l_in, layer.l_out, architecture.separated)
+        mixing = mixing / np.sqrt(avg_neighbors)
         radial = radial_network(network, inputs)
         radial = radial.reshape(-1, len(mixing), architecture.message_channels)
         tensors[f"{prefix}.radial"] = jnp.einsum("kpc,pq->kqc", radial, jnp.asarray(mixing, dtype))

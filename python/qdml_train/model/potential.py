@@ -55,6 +55,7 @@ def interaction(
     direction: jax.Array,
     basis: jax.Array,
     graphs: Graphs,
+    separated: bool = False,
 ) -> list[jax.Array]:
     """One layer of docs/conventions.md. features: per degree [A, 2l+1, F_l]."""
     prefix = f"layers.{t}"
@@ -73,12 +74,16 @@ def interaction(
         jnp.split(radial, table.shape[1], axis=-1),
         layer.l_in,
         layer.l_out,
+        separated,
     )
     # one sum per component: XLA fuses each with the products that make its terms
     received = jnp.stack([m.sum(axis=1) for m in messages], axis=1)
-    z = []
+    z, stop = [], 0
     for degree in range(layer.l_out + 1):
-        block = received[:, degree**2 : (degree + 1) ** 2]
+        slots, components = layer.n_slots(degree, separated), 2 * degree + 1
+        start, stop = stop, stop + slots * components
+        block = received[:, start:stop].reshape(n_atoms, slots, components, channels)
+        block = block.swapaxes(1, 2).reshape(n_atoms, components, slots * channels)
         value = block @ tensors[f"{prefix}.linear_out.l{degree}.weight"]
         name = f"{prefix}.self_connection.l{degree}.weight"
         if name in tensors:
@@ -115,7 +120,9 @@ def network_energies(tensors: Tensors, architecture: Architecture, graphs: Graph
     one_hot = jax.nn.one_hot(graphs.species, len(architecture.species), dtype=r.dtype)
     features = [(one_hot @ tensors["embedding.weight"])[:, None, :]]
     for t, layer in enumerate(architecture.layers):
-        features = interaction(tensors, t, layer, features, direction, basis, graphs)
+        features = interaction(
+            tensors, t, layer, features, direction, basis, graphs, architecture.separated
+        )
     x = features[0][:, 0]
     for k in range(len(architecture.readout) + 1):
         x = x @ tensors[f"readout.{k}.weight"]
