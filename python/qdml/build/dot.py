@@ -99,7 +99,7 @@ class _Design:
             misfit = round(abs(np.ptp(core.cations[:, 2]) - recipe.shape.thickness), 3)
         coordination = total_coordination(core, self.placements)
         size = equivalent_diameter(core, recipe)
-        return misfit, int((coordination < lattice.poor).sum()), abs(size - recipe.diameter)
+        return misfit, int((coordination < lattice.poor).sum()), abs(size - recipe.wanted_size)
 
 
 def equivalent_diameter(core: Core, recipe: Recipe) -> float:
@@ -134,6 +134,9 @@ def build_dot(
     shell_monolayers: float | None = None,
     remove_cations: int = 0,
     remove_anions: int = 0,
+    fuse: str | None = None,
+    fuse_distance: float | None = None,
+    neck: float | None = None,
 ) -> DotResult:
     """Build a charge-balanced dot.
 
@@ -143,6 +146,8 @@ def build_dot(
     a platelet of `monolayers`), `ligands` as `parse_ligands` reads them (default: chloride; the
     halides of a perovskite), `lattice` as `lattice_constant`, `vacuum` in Å on every side of the
     box. `remove_cations` MX2 units (Z type) and `remove_anions` surface anions are left out.
+    `fuse` makes a pair of dots grown together along a direction (`100`), one crystal: centers
+    `fuse_distance` Å apart (default: touching), joined by a `neck` of that diameter in Å.
     The same arguments and seed give the same dot, atom by atom.
     Raises: ConfigError for unknown names and values out of range; StructureError when no
     neutral dot without clashes comes out.
@@ -163,6 +168,9 @@ def build_dot(
         shell_monolayers=shell_monolayers,
         remove_cations=remove_cations,
         remove_anions=remove_anions,
+        fuse=fuse,
+        fuse_distance=fuse_distance,
+        neck=neck,
     )
     designs, faults = [], []
     for name in recipe.centers:
@@ -298,7 +306,17 @@ def _with_ammonium(
 
 
 def _check_size(core: Core, recipe: Recipe) -> None:
-    """Raise StructureError for a molecule: a core without one fully coordinated atom."""
+    """Raise StructureError for a molecule: a core without one fully coordinated atom.
+
+    So for a pair of dots of which the cut left only one.
+    """
+    if recipe.axis is not None and len(core.cations):
+        distance = 2 * np.linalg.norm(recipe.shape.shifts[0])
+        if np.ptp(core.positions @ recipe.axis) < distance:
+            raise StructureError(
+                f"the dots do not grow together at a distance of {distance:.1f} Å; use a smaller "
+                "distance or a wider neck"
+            )
     if (
         core.coordination in core.cation_neighbours
         or core.anion_coordination in core.anion_neighbours

@@ -105,7 +105,7 @@ def write_figure(
         handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.04, 0.02),
-        ncols=5 if len(handles) <= 5 else 4,
+        ncols=5 if len(handles) <= 5 and max(composition.values()) < 10_000 else 4,
         frameon=False,
         fontsize=10,
         handletextpad=0.2,
@@ -133,10 +133,10 @@ def view_rotation() -> np.ndarray:
 def _bonds(
     symbols: list[str], positions: np.ndarray, ligand_index: np.ndarray
 ) -> list[tuple[int, int]]:
-    """Pairs that are drawn as bonds: nearer than 1.2 times the sum of covalent radii."""
+    """Pairs that are drawn as bonds: nearer than 1.2 (Pb 1.3) times the sum of covalent radii."""
     radii = np.array([covalent_radii[atomic_numbers[s]] for s in symbols])
     pairs = []
-    for i, j in sorted(cKDTree(positions).query_pairs(2.4 * radii.max())):
+    for i, j in sorted(cKDTree(positions).query_pairs(2.6 * radii.max())):
         a, b = symbols[i], symbols[j]
         within_ligand = a not in CATIONS and b not in CATIONS
         distance = np.linalg.norm(positions[i] - positions[j])
@@ -146,7 +146,9 @@ def _bonds(
             continue
         if "Cs" in (a, b):  # twelve long ionic contacts would hide the octahedra
             continue
-        if (is_bond(a, b) or within_ligand) and distance < 1.2 * (radii[i] + radii[j]):
+        # Bridging ligands of Pb lie farther out than its radius tells: up to 3.2 Å for Cl.
+        factor = 1.3 if "Pb" in (a, b) else 1.2
+        if (is_bond(a, b) or within_ligand) and distance < factor * (radii[i] + radii[j]):
             pairs.append((i, j))
     return pairs
 

@@ -6,10 +6,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from qdml.build.lattices import CENTER_NAMES, Lattice, make_lattice
 from qdml.build.ligands import Ligand, parse_ligands
 from qdml.build.materials import Material, find_material, lattice_constant, nearest_names
-from qdml.build.shapes import Shape, find_shape
+from qdml.build.shapes import Shape, find_shape, parse_direction
 from qdml.errors import ConfigError
 
 MIN_DIAMETER, MAX_DIAMETER = 7.0, 100.0  # Å; below no core survives, above ~20 000 atoms
@@ -30,6 +32,8 @@ class Recipe:
     remove_anions: int
     inner: Material | None
     inner_shape: Shape | None
+    wanted_size: float  # volume-equivalent diameter in Å; of both bodies of a fused pair
+    axis: np.ndarray | None  # [3], from one dot of a fused pair to the other
     parameters: dict  # what goes into atoms.info: the request with its defaults filled in
 
 
@@ -50,6 +54,9 @@ def make_recipe(
     shell_monolayers: float | None,
     remove_cations: int,
     remove_anions: int,
+    fuse: str | None,
+    fuse_distance: float | None,
+    neck: float | None,
 ) -> Recipe:
     """Check every argument of `build_dot` (meanings there).
 
@@ -106,6 +113,18 @@ def make_recipe(
         # The core is as large as it was before the shell strained it: the same number of cells.
         strain = 1.0 if level == "given" else a / lattice_constant(inner, lattice)[0]
         inner_body = find_shape(shape, facets, strain * inner_diameter, grid)
+    axis = None
+    if fuse is None:
+        if fuse_distance is not None or neck is not None:
+            raise ConfigError("--fuse-distance and --neck belong to a fused pair; give --fuse 100")
+    else:
+        axis = parse_direction(fuse, grid)
+        touching = 2 * body.extent(axis)
+        fuse_distance = touching if fuse_distance is None else fuse_distance
+        _check_pair(fuse_distance, touching, neck, diameter)
+        body = body.paired(axis, fuse_distance, neck or 0.0)
+        if inner_body is not None:
+            inner_body = inner_body.paired(axis, fuse_distance)
     parameters = {
         "material": material if slash else outer.name,
         "ligands": ligands,
@@ -123,6 +142,9 @@ def make_recipe(
         "core_diameter": inner_diameter,
         "remove_cations": remove_cations or None,
         "remove_anions": remove_anions or None,
+        "fuse": fuse,
+        "fuse_distance": fuse_distance,
+        "neck": neck,
     }
     parameters |= {key: value for key, value in extra.items() if value is not None}
     centers = CENTER_NAMES if center == "auto" else (center,)
@@ -138,8 +160,23 @@ def make_recipe(
         remove_anions,
         inner,
         inner_body,
+        diameter if axis is None else 2 ** (1 / 3) * diameter,
+        axis,
         parameters,
     )
+
+
+def _check_pair(distance: float, touching: float, neck: float | None, diameter: float) -> None:
+    """Raise ConfigError for a fused pair whose dots or neck cannot be."""
+    limit = touching if neck is None else 2 * touching
+    if not 0 < distance <= limit + 1e-6:
+        reason = "touch" if neck is None else "are joined by a neck shorter than a dot"
+        raise ConfigError(
+            f"fuse distance {distance:g} Å must lie between 0 and {limit:.2f} Å, where the dots "
+            f"still {reason}"
+        )
+    if neck is not None and not 0 < neck <= diameter:
+        raise ConfigError(f"neck {neck:g} Å must be thinner than the dots, {diameter:g} Å")
 
 
 def _check_range(value: float, name: str) -> None:

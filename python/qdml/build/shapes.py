@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import re
@@ -95,6 +96,16 @@ def _hexagonal_normals(hkl: tuple[int, int, int], vectors: np.ndarray) -> np.nda
     return np.unique(np.round(images, 9) + 0.0, axis=0)
 
 
+def parse_direction(text: str, lattice: Lattice) -> np.ndarray:
+    """Unit normal [3] of the plane `100` or `-1-1-1`. Raises: ConfigError for other text."""
+    match = re.fullmatch(r"(-?\d)(-?\d)(-?\d)", text.strip())
+    hkl = np.array([float(x) for x in match.groups()]) if match else np.zeros(3)
+    if not hkl.any():
+        raise ConfigError(f"direction {text!r} must be three digits, for example 100 or -1-1-1")
+    normal = np.linalg.inv(lattice.vectors) @ hkl
+    return normal / np.linalg.norm(normal)
+
+
 class Shape:
     """A convex body around the origin, scaled to the volume of a sphere of the given diameter.
 
@@ -109,9 +120,13 @@ class Shape:
         group: str = "-43m",
         vectors: np.ndarray | None = None,
     ) -> None:
-        self.radius = diameter / 2
+        self.radius = diameter / 2  # reach of the whole shape from the origin
+        self.sphere_radius = diameter / 2
         self.normals = np.zeros((0, 3))
         self.thickness: float | None = None
+        self.shifts = np.zeros((1, 3))
+        self.axis = np.zeros(3)
+        self.neck_radius = 0.0
         if facets:
             families = [(equivalent_normals(h, group, vectors), d) for h, d in facets.items()]
             self.normals = np.concatenate([normals for normals, _ in families])
@@ -153,11 +168,39 @@ class Shape:
         shape.radius = math.hypot(corner, half)
         return shape
 
+    def extent(self, axis: np.ndarray) -> float:
+        """Distance in Å from the center to the surface along the unit vector `axis` [3]."""
+        if not len(self.normals):
+            return self.sphere_radius
+        slope = self.normals @ axis
+        return float((self.distances[slope > 1e-9] / slope[slope > 1e-9]).min())
+
+    def paired(self, axis: np.ndarray, distance: float, neck: float = 0.0) -> Shape:
+        """Two of this body, their centers `distance` Å apart along the unit vector `axis` [3].
+
+        A cylinder of diameter `neck` Å joins the centers. The origin is half-way.
+        """
+        pair = copy.copy(self)
+        pair.shifts = np.array([[-0.5], [0.5]]) * distance * axis
+        pair.axis, pair.neck_radius = axis, neck / 2
+        pair.radius = self.radius + distance / 2
+        return pair
+
     def contains(self, positions: np.ndarray) -> np.ndarray:
         """Mask [n] of the positions [n, 3] (Å) inside or, within 1e-6 Å, on the surface."""
+        inside = np.any([self._holds(positions - shift) for shift in self.shifts], axis=0)
+        if self.neck_radius > 0:
+            along = positions @ self.axis
+            across = np.linalg.norm(positions - along[:, None] * self.axis, axis=1)
+            half = float(np.linalg.norm(self.shifts[0]))
+            inside |= (np.abs(along) <= half) & (across <= self.neck_radius + 1e-6)
+        return inside
+
+    def _holds(self, positions: np.ndarray) -> np.ndarray:
+        """`contains` of one body around the origin."""
         if len(self.normals):
             return (positions @ self.normals.T <= self.distances + 1e-6).all(axis=1)
-        return np.linalg.norm(positions, axis=1) <= self.radius + 1e-6
+        return np.linalg.norm(positions, axis=1) <= self.sphere_radius + 1e-6
 
 
 def find_shape(

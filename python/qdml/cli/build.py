@@ -69,6 +69,15 @@ def build(
     remove_anions: Annotated[
         int, typer.Option(min=0, help="Surface anions to leave out; X ligands take their place.")
     ] = 0,
+    fuse: Annotated[
+        str | None, typer.Option(help="Two dots grown together along this direction, e.g. 100.")
+    ] = None,
+    fuse_distance: Annotated[
+        float | None, typer.Option(help="Distance of their centers, Å. Default: touching.")
+    ] = None,
+    neck: Annotated[
+        float | None, typer.Option(help="Diameter of the neck between them, Å. Default: none.")
+    ] = None,
     center: Annotated[str, typer.Option(help="auto, anion, cation, bond, edge or hole.")] = "auto",
     lattice: Annotated[
         str, typer.Option(help="Lattice constant: pbe, experiment or a number in Å.")
@@ -111,6 +120,9 @@ def build(
         "shell_monolayers": shell_monolayers,
         "remove_cations": remove_cations,
         "remove_anions": remove_anions,
+        "fuse": fuse,
+        "fuse_distance": fuse_distance,
+        "neck": neck,
     }
     if exchange is not None:
         if ligands is None or material is not None or preset_name is not None:

@@ -21,7 +21,8 @@ COMMANDS = {
     "lmp": ("qdml.cli.lmp", "Run LAMMPS with pair_style qdml and MPI set up."),
     "verify": ("qdml.cli.verify", "Check LAMMPS with a potential: forces, ranks, restart, units."),
     "analyse": ("qdml.cli.analyse", "Write one HTML report of a fit and a LAMMPS run."),
-    "info": ("qdml.cli.info", "Describe a .qdml file."),
+    "film": ("qdml.cli.film", "Put copies of a dot with its shell into a film."),
+    "info": ("qdml.cli.info", "Describe a .qdml file or a structure."),
     "plugin-path": ("qdml.cli.plugin_path", "Print the folder for LAMMPS_PLUGIN_PATH."),
 }
 
