@@ -18,6 +18,12 @@ class DataError(QdmlError):
     exit_code = 2
 
 
+class CheckError(DataError):
+    """The data doctor found a fault that would waste a fit."""
+
+    exit_code = 4
+
+
 class ConfigError(QdmlError):
     """A configuration key or value that is unknown or out of range."""
 

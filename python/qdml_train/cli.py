@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,6 @@ import typer
 from qdml.cli.main import run_guarded
 from qdml.errors import ConfigError, DataError
 from rich.console import Console
-from rich.markup import escape
 
 app = typer.Typer(
     name="python -m qdml_train",
@@ -27,37 +25,42 @@ Frames = Annotated[Path, typer.Argument(help="frames in a format ASE reads, usua
 
 @app.command()
 def check(
-    data: Annotated[list[Path], typer.Argument(help="files of labelled frames")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="also write here")] = None,
+    data: Annotated[list[Path], typer.Argument(help="files of labelled frames, or one run.yaml")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="also write here; .json for programs")
+    ] = None,
 ) -> None:
-    """Examine labelled frames: labels, units, duplicates, distances, forces, E0.
+    """Examine labelled frames: labels, units, signs, duplicates, distances, forces, stress, E0.
 
-    Exit code 2 when a check fails, so that nothing is trained on broken data.
+    Exit code 4 when a check fails, so that nothing is trained on broken data. With a configuration
+    its sources are read with their keys and units, and divided as the fit will divide them.
 
     Example: python -m qdml_train check frames.extxyz
     """
-    from qdml_train.checks import run_checks
-    from qdml_train.frames import read_frames
+    from qdml_train.checks import read_checked, run_checks, stop_on_failure
+    from qdml_train.report_checks import findings_json, findings_text, print_findings
+    from qdml_train.source import Source
 
-    frames = [f for path in data for f in read_frames(path, need_labels=False)]
-    findings = run_checks(frames)
-    colours = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red"}
-    console = Console(soft_wrap=True)
-    for finding in findings:
-        console.print(
-            f"[{colours[finding.level]}]{finding.level}[/] {finding.check}: "
-            f"{escape(finding.message)}",
-            highlight=False,
-        )
-    counts = Counter(f.level for f in findings)
-    summary = f"{counts['PASS']} passed, {counts['WARN']} warnings, {counts['FAIL']} failed"
-    console.print(summary)
+    accept: list[str] = []
+    if any(p.suffix in (".yaml", ".yml") for p in data):
+        if len(data) > 1:
+            raise ConfigError("give one configuration, or files of frames, not both")
+        from qdml_train.config import load_config
+        from qdml_train.split import split_frames
+
+        section = load_config(data[0]).data
+        train, valid, test, _ = split_frames(section)
+        frames = [*train, *(valid if valid is not train else ()), *test]
+        findings, accept = run_checks(frames), section.accept
+    else:
+        frames, findings = read_checked(Source(file=path) for path in data)
+        findings += run_checks(frames) if frames else []
+    print_findings(findings, Console(soft_wrap=True))
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
-        lines = [f"{f.level} {f.check}: {f.message}" for f in findings]
-        output.write_text("\n".join([*lines, summary]) + "\n")
-    if counts["FAIL"]:
-        raise DataError("the data check failed; fix the frames named above before fitting")
+        write = findings_json if output.suffix == ".json" else findings_text
+        output.write_text(write(findings))
+    stop_on_failure(findings, accept)
 
 
 @app.command()
@@ -69,7 +72,7 @@ def init(
 
     Example: python -m qdml_train init frames.extxyz -o run.yaml
     """
-    from qdml_train.frames import read_frames
+    from qdml_train.sources import read_frames
     from qdml_train.template import write_template
 
     text = write_template(data, read_frames(data, need_labels=False))
@@ -94,7 +97,7 @@ def fit(
         bool, typer.Option("--unproven", help="export even without the native engine")
     ] = False,
 ) -> None:
-    """Fit, export with proof, and evaluate on the held-out frames.
+    """Check the data, fit, export with proof, and evaluate on the held-out frames.
 
     Stopped by Ctrl-C or SIGTERM it keeps a checkpoint; the same command goes on from there.
 
@@ -121,7 +124,7 @@ def evaluate(
     Example: python -m qdml_train eval model.qdml test.extxyz -o evaluation.json
     """
     from qdml_train.evaluate import error_table, evaluate_model, write_evaluation
-    from qdml_train.frames import read_frames
+    from qdml_train.sources import read_frames
 
     frames = read_frames(data)
     if split is not None:

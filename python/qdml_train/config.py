@@ -5,12 +5,17 @@ from __future__ import annotations
 
 import difflib
 import re
+import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from ase.data import atomic_numbers
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from qdml.errors import ConfigError
+
+from qdml_train.section import Section
+from qdml_train.source import Source
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -25,33 +30,36 @@ def parse_duration(value: Any) -> Any:
 
 
 def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str | Path) else value
+    return [value] if isinstance(value, str | Path | dict | Source) else value
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
-Files = Annotated[list[Path], BeforeValidator(_as_list)]
+Duration = Annotated[float, BeforeValidator(parse_duration, float | str), Field(gt=0)]
+Sources = Annotated[list[Source], BeforeValidator(_as_list, str | Source | list[str | Source])]
 
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are refused, values are fixed once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {"l_max": 1, "layers": 2, "channels": [32, 32], "message_channels": 32},
+    "std": {"l_max": 2, "layers": 3, "channels": [64, 64, 64], "message_channels": 64},
+    "accurate": {"l_max": 2, "layers": 4, "channels": [64, 64, 64], "message_channels": 64},
+}
+"""Values of `model` keys behind `model.preset`; keys given beside it win."""
 
 
 class DataSection(Section):
     """Which frames, how they are divided, and what their energies are measured from."""
 
-    train: Files = Field(min_length=1, description="files of frames; divided by `split`")
-    valid: Files = Field([], description="files of which every frame validates")
-    test: Files = Field([], description="files of which every frame tests")
-    split: Literal["auto", "info", "origins", "blocks", "none"] = Field(
-        "auto", description="by info, origins, in blocks, none; auto: info if there, else blocks"
-    )
+    train: Sources = Field(min_length=1, description="files of frames; divided by `split`")
+    valid: Sources = Field([], description="files of which every frame validates")
+    test: Sources = Field([], description="files of which every frame tests")
+    split: Literal[
+        "auto", "info", "origins", "blocks", "files", "groups", "size", "random", "none"
+    ] = Field("auto", description="how frames are divided; auto: info if there, else blocks")
+    group: str | None = Field(None, description="split: groups; info key of the group")
+    split_seed: int = Field(1, ge=0, description="split: random; choice of the frames")
     valid_origins: list[str] = Field([], description="split: origins; these validate")
     test_origins: list[str] = Field([], description="split: origins; these test")
     test_temperatures: list[float] = Field([], description="split: origins; these test, K")
-    valid_fraction: float = Field(0.1, ge=0, lt=1, description="split: blocks, origins")
-    test_fraction: float = Field(0.0, ge=0, lt=1, description="split: blocks; end of each origin")
+    valid_fraction: float = Field(0.1, ge=0, lt=1, description="part that validates")
+    test_fraction: float = Field(0.0, ge=0, lt=1, description="part that tests")
     e0: Literal["auto", "isolated", "fit"] | dict[str, float] = Field(
         "fit", description="reference energies, eV: isolated atoms, least squares, or numbers"
     )
@@ -61,11 +69,15 @@ class DataSection(Section):
     )
     use_energy: bool = Field(True, description="false: fit forces only")
     use_stress: bool = Field(True, description="false: ignore stress labels")
+    accept: list[str] = Field([], description="checks whose FAIL does not stop the fit, by name")
 
 
 class ModelSection(Section):
     """Size of the network."""
 
+    preset: Literal["fast", "std", "accurate"] | None = Field(
+        None, description="values for the keys below; keys given beside it win"
+    )
     cutoff: float = Field(5.5, gt=0, le=20, description="Å")
     l_max: int = Field(2, ge=0, le=3, description="highest degree of features and messages")
     paths: Literal["summed", "separated"] = Field(
@@ -81,6 +93,13 @@ class ModelSection(Section):
     radial_hidden: list[int] = Field([32, 32], description="hidden widths of the radial network")
     readout: list[int] = Field([32], description="hidden widths of the read-out")
     zbl: bool = Field(True, description="screened nuclear repulsion at short range")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {**PRESETS.get(str(value.get("preset")), {}), **value}
+        return value
 
 
 class TrainSection(Section):
@@ -101,6 +120,9 @@ class TrainSection(Section):
     energy_weight: float = Field(1.0, ge=0, description="of (energy per atom / 10 meV)²")
     force_weight: float = Field(1.0, ge=0, description="of (force / 100 meV/Å)²")
     stress_weight: float = Field(0.1, ge=0, description="of (virial per atom / 100 meV)²")
+    element_weights: dict[str, float] = Field(
+        {}, description="weight of the forces on an element, default 1 each"
+    )
     huber: float = Field(
         1.0, gt=0, description="residual (units above) where the loss turns linear"
     )
@@ -108,6 +130,16 @@ class TrainSection(Section):
     validate_every: int = Field(1, ge=1, description="epochs")
     patience: int | None = Field(None, ge=1, description="validations without gain before stopping")
     checkpoint_every: Duration = Field(60.0, description="time between checkpoints")
+
+    @field_validator("element_weights")
+    @classmethod
+    def _elements(cls, value: dict[str, float]) -> dict[str, float]:
+        for symbol, weight in value.items():
+            if symbol not in atomic_numbers:
+                raise ValueError(f"'{symbol}' is not a chemical symbol")
+            if weight < 0:
+                raise ValueError(f"the weight of {symbol} is negative")
+        return value
 
 
 class Config(Section):
@@ -189,9 +221,7 @@ def _explain(error: Any, name: str) -> str:
         elsewhere = [
             f"{section}.{location[-1]}"
             for section, field in Config.model_fields.items()
-            if isinstance(field.annotation, type)
-            and issubclass(field.annotation, Section)
-            and location[-1] in field.annotation.model_fields
+            if (kind := section_of(field.annotation)) and location[-1] in kind.model_fields
         ]
         prefix = ".".join(location[:-1])
         nearest = elsewhere or [f"{prefix}.{n}" if prefix else n for n in near]
@@ -202,11 +232,21 @@ def _explain(error: Any, name: str) -> str:
     return f"{name}: {key} = {error['input']!r}: {error['msg']}"
 
 
+def section_of(annotation: Any) -> type[Section] | None:
+    """The section a key holds, also inside list[...] or with None."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    found = (section_of(a) for a in typing.get_args(annotation))
+    return next((kind for kind in found if kind), None)
+
+
 def _known_keys(location: list[str]) -> list[str]:
-    section: Any = Config
+    section: type[Section] | None = Config
     for part in location:
+        if part.isdigit():  # an entry of a list
+            continue
         field = section.model_fields.get(part)
-        if field is None or not hasattr(field.annotation, "model_fields"):
+        section = section_of(field.annotation) if field else None
+        if section is None:
             return []
-        section = field.annotation
     return list(section.model_fields)

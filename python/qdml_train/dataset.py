@@ -11,13 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ase.data import atomic_numbers
-from qdml.errors import ConfigError, DataError
+from qdml.errors import DataError
 
-from qdml_train.config import Config, DataSection
-from qdml_train.frames import Frame, data_hash, read_frames
+from qdml_train.checks import run_checks, stop_on_failure
+from qdml_train.config import Config
+from qdml_train.doctor.finding import Finding
+from qdml_train.frames import Frame, data_hash, missing_labels
 from qdml_train.model import prior
 from qdml_train.neighbors import Neighbors, build_neighbors
 from qdml_train.packing import Sample
+from qdml_train.split import split_frames
 from qdml_train.statistics import (
     ReferenceEnergies,
     force_scale,
@@ -42,11 +45,17 @@ class Dataset:
     hash: str
     distances_seen: dict[str, float]  # shortest per pair in the training data, Å
     samples: dict[str, list[Sample]] = field(default_factory=dict)  # keys train, valid
+    sources: list[str] = field(default_factory=list)  # file, frames, units, level of theory
     messages: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
-def load_dataset(config: Config) -> Dataset:
-    """Read, divide and reduce the data of a configuration. Raises DataError, ConfigError."""
+def load_dataset(config: Config, examine: bool = False) -> Dataset:
+    """Read, divide and reduce the data of a configuration.
+
+    With `examine` the data doctor sees the frames first. Raises DataError, ConfigError, and
+    CheckError for a failed check that `data.accept` does not name.
+    """
     train, valid, test, messages = split_frames(config.data)
     same = valid is train
     train, dropped = drop_large_forces(train, config.data.max_force)
@@ -58,22 +67,13 @@ def load_dataset(config: Config) -> Dataset:
             + ", ".join(f"{f.origin} #{f.index}" for f in dropped[:8])
             + (" ..." if len(dropped) > 8 else "")
         )
-    unlabelled = [f for f in (*train, *valid) if f.forces is None]
-    if unlabelled:
-        raise DataError(
-            f"{unlabelled[0].where} and {len(unlabelled) - 1} more have no forces; every training "
-            "and validation frame needs them ('forces' or 'REF_forces', eV/Å)"
-        )
-    with_energy = [f for f in train if f.energy is not None]
-    use_energy = config.data.use_energy and bool(with_energy)
+    use_energy = require_labels([*train, *valid], config)
     if not use_energy:
         messages.append("force-only fit: energies are not used, and E0 is 0")
-    elif len(with_energy) < len(train):
-        lacking = next(f for f in train if f.energy is None)
-        raise DataError(
-            f"{lacking.where} has no energy while {len(with_energy)} other frames have one; add "
-            "it, or set data.use_energy: false for a force-only fit"
-        )
+    findings = []
+    if examine:
+        findings = run_checks([*train, *(valid if not same else ()), *test])
+        stop_on_failure(findings, config.data.accept)
     species = species_of([*train, *valid, *test])
     unseen = set(species_of([*valid, *test])) - set(species_of(train)) if valid or test else set()
     if unseen:
@@ -84,7 +84,10 @@ def load_dataset(config: Config) -> Dataset:
     if use_energy:
         weights = config.data.origin_weights
         e0 = reference_energies(
-            train, species, config.data.e0, lambda f: origin_weight(weights, f.origin)
+            [f for f in train if f.weights[0] > 0],
+            species,
+            config.data.e0,
+            lambda f: f.weights[0] * origin_weight(weights, f.origin),
         )
         if e0.method == "least squares":
             n_single = sum(f.n_atoms == 1 for f in train)
@@ -121,7 +124,9 @@ def load_dataset(config: Config) -> Dataset:
         level_of_theory=common_level(train, config),
         hash=data_hash([*train, *valid]),
         distances_seen=shortest_distances(train, neighbors["train"], species),
+        sources=describe_sources(train),
         messages=messages,
+        findings=findings,
     )
     for part, frames in (("train", train), ("valid", valid)):
         dataset.samples[part] = [
@@ -131,83 +136,38 @@ def load_dataset(config: Config) -> Dataset:
     return dataset
 
 
-def split_frames(
-    section: DataSection,
-) -> tuple[list[Frame], list[Frame], list[Frame], list[str]]:
-    """Training, validation and test frames, and messages about how they were chosen."""
-    frames = [f for path in section.train for f in read_frames(path)]
-    valid = [f for path in section.valid for f in read_frames(path)]
-    test = [f for path in section.test for f in read_frames(path)]
-    messages: list[str] = []
-    how = section.split
-    if how == "auto":
-        how = "info" if any(f.split for f in frames) else "blocks"
-    train: list[Frame] = []
-    if how == "none":
-        train = frames
-    elif how == "info":
-        known = {"train": train, "valid": valid, "test": test}
-        for frame in frames:
-            if frame.split not in known:
-                raise DataError(
-                    f"{frame.where} has info split={frame.split!r}; expected train, valid or test. "
-                    "Set data.split: blocks or origins to divide frames another way"
-                )
-            known[frame.split].append(frame)
-    else:
-        if how == "origins":
-            origins = Counter(f.origin for f in frames)
-            for name in (*section.valid_origins, *section.test_origins):
-                if name not in origins:
-                    raise ConfigError(
-                        f"no frame has origin '{name}'; origins in the data: {dict(origins)}"
-                    )
-            rest = []
-            for frame in frames:
-                if frame.origin in section.test_origins or (
-                    frame.temperature is not None
-                    and any(abs(frame.temperature - t) < 0.5 for t in section.test_temperatures)
-                ):
-                    test.append(frame)
-                elif frame.origin in section.valid_origins:
-                    valid.append(frame)
-                else:
-                    rest.append(frame)
-            frames = rest
-        fraction = 0.0 if valid else section.valid_fraction
-        more_test = section.test_fraction if how == "blocks" and not test else 0.0
-        train, more_valid, end = block_split(frames, fraction, more_test)
-        valid += more_valid
-        test += end
-    if not train:
-        raise DataError("no training frames are left after the split; check data.split")
-    if not valid:
-        valid = train
-        messages.append("no validation frames: validating on the training frames")
-    messages.insert(0, f"split by {how}: {len(train)} train, {len(valid)} valid, {len(test)} test")
-    return train, valid, test, messages
+def require_labels(frames: list[Frame], config: Config) -> bool:
+    """Refuse frames without a label the loss uses; returns whether energies are used.
+
+    A label counts when its weight in `train` and that of the frame's source are above 0. Stress is
+    used where it is there. Raises DataError naming the first frame and what it has instead.
+    """
+    train, data = config.train, config.data
+    use_energy = data.use_energy and train.energy_weight > 0
+    energy = [f for f in frames if use_energy and f.weights[0] > 0]
+    forces = [f for f in frames if train.force_weight > 0 and f.weights[1] > 0]
+    for fault in (
+        missing_labels(
+            forces, "forces", "which the loss uses (train.force_weight: 0 for a fit of energies)"
+        ),
+        missing_labels(
+            energy, "energy", "which the loss uses (data.use_energy: false for a force-only fit)"
+        ),
+    ):
+        if fault is not None:
+            raise fault
+    if not energy and not forces:
+        raise DataError("nothing to fit: the weights of energies and forces are all 0")
+    return bool(energy)
 
 
-def block_split(
-    frames: list[Frame], valid_fraction: float, test_fraction: float
-) -> tuple[list[Frame], list[Frame], list[Frame]]:
-    """Contiguous ends of every origin: neighbouring MD frames are nearly the same, and a random
-    choice would leak them into the test. Fractions of small origins are carried over."""
-    groups: dict[str, list[Frame]] = {}
-    for frame in frames:
-        groups.setdefault(frame.origin, []).append(frame)
-    parts: tuple[list[Frame], list[Frame], list[Frame]] = ([], [], [])
-    carry = np.zeros(2)
-    for group in groups.values():
-        carry += len(group) * np.array([valid_fraction, test_fraction])
-        taken = np.floor(carry + 1e-9).astype(int)
-        carry -= taken
-        n_valid, n_test = (int(x) for x in taken)
-        n_train = len(group) - n_valid - n_test
-        parts[0].extend(group[:n_train])
-        parts[1].extend(group[n_train : n_train + n_valid])
-        parts[2].extend(group[n_train + n_valid :])
-    return parts
+def describe_sources(frames: list[Frame]) -> list[str]:
+    """One line per file: frames taken, units converted, level of theory; kept in the potential."""
+    groups = Counter((f.file, f.provenance, f.level_of_theory) for f in frames)
+    return [
+        f"{file}: {n} frames; {units or 'eV and Å'}; {level or 'level of theory not stated'}"
+        for (file, units, level), n in groups.items()
+    ]
 
 
 def drop_large_forces(frames: list[Frame], limit: float) -> tuple[list[Frame], list[Frame]]:
@@ -267,16 +227,21 @@ def make_sample(
         energy = None if energy is None else energy - e_zbl
         forces = None if forces is None else forces - f_zbl
         virial = None if virial is None else virial - w_zbl
-    weight = origin_weight(config.data.origin_weights, frame.origin)
+    factor = origin_weight(config.data.origin_weights, frame.origin)
+    weights = [factor * w for w in frame.weights]
+    per_element = config.train.element_weights
+    if per_element:
+        scale = np.array([per_element.get(s, 1.0) for s in dataset.species])
+        weights[1] = weights[1] * scale[species]
     return Sample(
         species=species.astype(np.int32),
         neighbors=edges,
         energy=energy if use_energy else None,
         forces=forces,
         virial=virial,
-        energy_weight=weight,
-        force_weight=weight,
-        virial_weight=weight,
+        energy_weight=weights[0],
+        force_weight=weights[1],
+        virial_weight=weights[2],
     )
 
 

@@ -62,6 +62,7 @@ def file_document(
             "e0": dataset.e0.method,
             "e0_undetermined": dataset.e0.undetermined,
             "avg_neighbors": dataset.avg_neighbors,
+            "sources": dataset.sources,
             **training,
         },
         "distances_seen": dataset.distances_seen,

@@ -30,7 +30,7 @@ from qdml_train.step import Parameters, Steps, TrainState
 
 # Keys that may differ when a fit is resumed: they do not change what a step does.
 FREE_KEYS = ("output", "description", "train.time_budget", "train.epochs", "train.checkpoint_every",
-             "train.patience")  # fmt: skip
+             "train.patience", "data.accept")  # fmt: skip
 
 
 @dataclass
@@ -105,15 +105,7 @@ class Fit:
 
     def identity(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be continued."""
-        content = self.config.model_dump(mode="json")
-        for key in FREE_KEYS:
-            section, _, name = key.partition(".")
-            if name:
-                content[section].pop(name, None)
-            else:
-                content.pop(section, None)
-        for files in ("train", "valid", "test"):  # the hash of the frames stands for them
-            content["data"].pop(files)
+        content = _fixed_keys(self.config.model_dump(mode="json"))
         return {"config": content, "data_hash": self.dataset.hash}
 
     def restore(self) -> bool:
@@ -125,7 +117,13 @@ class Fit:
         if not found:
             return False
         extra = checkpoint.read_extra(found[-1])
-        difference = _difference(extra["identity"], json.loads(json.dumps(self.identity())))
+        identity = extra["identity"]
+        # keys that came after the checkpoint was written had their defaults then
+        defaults = _fixed_keys(Config(data={"train": "-"}).model_dump(mode="json"))
+        for name, section in defaults.items():
+            kept = identity["config"].get(name, section)
+            identity["config"][name] = section | kept if isinstance(kept, dict) else kept
+        difference = _difference(identity, json.loads(json.dumps(self.identity())))
         if difference:
             raise ConfigError(
                 f"{self.folder} holds a fit with {difference}; use another output folder, or "
@@ -315,6 +313,20 @@ class Fit:
         for graphs, labels in self._valid_batches:
             accumulator.add(self.steps.evaluate(self.state.average, graphs, labels))
         return accumulator.summary()
+
+
+def _fixed_keys(content: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without the keys that may change between sessions of a fit."""
+    content = {k: dict(v) if isinstance(v, dict) else v for k, v in content.items()}
+    for key in FREE_KEYS:
+        section, _, name = key.partition(".")
+        if name:
+            content[section].pop(name, None)
+        else:
+            content.pop(section, None)
+    for files in ("train", "valid", "test"):  # the hash of the frames stands for them
+        content["data"].pop(files)
+    return content
 
 
 def _difference(old: Any, new: Any, where: str = "") -> str:

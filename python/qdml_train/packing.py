@@ -40,7 +40,7 @@ class Sample:
     forces: np.ndarray | None
     virial: np.ndarray | None
     energy_weight: float = 1.0
-    force_weight: float = 1.0
+    force_weight: float | np.ndarray = 1.0  # or [n]
     virial_weight: float = 1.0
 
     @property

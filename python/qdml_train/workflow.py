@@ -18,6 +18,7 @@ from qdml_train.evaluate import error_table, evaluate_model, write_evaluation
 from qdml_train.export import export_model, file_document, file_tensors, proof_line
 from qdml_train.loop import Fit
 from qdml_train.monitor import describe, duration
+from qdml_train.report_checks import print_findings
 
 
 def run_fit(
@@ -26,17 +27,7 @@ def run_fit(
     """Train, export, evaluate; returns the evaluation. Raises QdmlError with the reason."""
     start = time.monotonic()
     config = load_config(path, overrides)
-    dataset = load_dataset(config)
-    for message in dataset.messages:
-        console.print(f"data: {message}", highlight=False, markup=False, soft_wrap=True)
-    e0 = ", ".join(f"{s} {v:.3f}" for s, v in zip(dataset.species, dataset.e0.values, strict=True))
-    console.print(
-        f"data: E0 by {dataset.e0.method}: {e0} eV; force rms {dataset.scale:.3f} eV/Å; "
-        f"{dataset.avg_neighbors:.1f} neighbours within {config.model.cutoff:g} Å",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    dataset = load_examined(config, console)
     if not resume:
         remove_previous(config.output)
     fit = Fit(config, dataset, console)
@@ -72,6 +63,23 @@ def run_fit(
         soft_wrap=True,
     )
     return evaluation
+
+
+def load_examined(config: Config, console: Console) -> Dataset:
+    """The data of a fit, checked by the doctor, with what was found and chosen printed."""
+    dataset = load_dataset(config, examine=True)
+    print_findings(dataset.findings, console, "WARN")
+    for message in dataset.messages:
+        console.print(f"data: {message}", highlight=False, markup=False, soft_wrap=True)
+    e0 = ", ".join(f"{s} {v:.3f}" for s, v in zip(dataset.species, dataset.e0.values, strict=True))
+    console.print(
+        f"data: E0 by {dataset.e0.method}: {e0} eV; force rms {dataset.scale:.3f} eV/Å; "
+        f"{dataset.avg_neighbors:.1f} neighbours within {config.model.cutoff:g} Å",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    return dataset
 
 
 def remove_previous(folder: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reading, dividing and reducing data; the configuration; the data doctor's planted faults."""
+"""Reading, dividing and reducing data; the configuration."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from qdml.errors import ConfigError, DataError
-from qdml_train.checks import Finding, run_checks
 from qdml_train.config import dump_config, load_config, parse_config
-from qdml_train.dataset import block_split, load_dataset, repulsion, split_frames
-from qdml_train.frames import frame_from_atoms, read_frames
+from qdml_train.dataset import load_dataset, repulsion
+from qdml_train.frames import frame_from_atoms
 from qdml_train.neighbors import build_neighbors
 from qdml_train.packing import (
     MAX_SHAPES,
@@ -20,8 +19,10 @@ from qdml_train.packing import (
     make_buckets,
     shared_buckets,
 )
+from qdml_train.sources import read_frames
+from qdml_train.split import block_split, split_frames
 from qdml_train.statistics import reference_energies, species_of
-from train_helpers import cluster, frame, labelled, lj_frames, write_frames
+from train_helpers import cluster, frame, lj_frames, write_frames
 
 MINIMAL = {"data": {"train": "x.extxyz"}, "train": {"epochs": 3}}
 
@@ -75,14 +76,27 @@ def test_overrides_and_round_trip(tmp_path):
 def test_every_key_is_documented():
     from pathlib import Path
 
-    from qdml_train.config import Config, Section
+    from qdml_train.config import Config, section_of
 
     text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
-    for name, field in Config.model_fields.items():
-        kind = field.annotation
-        keys = kind.model_fields if isinstance(kind, type) and issubclass(kind, Section) else []
-        for key in [f"{name}.{k}" for k in keys] or [name]:
-            assert f"`{key}`" in text, f"docs/training.md does not mention `{key}`"
+
+    def keys(section, prefix=""):
+        for name, field in section.model_fields.items():
+            inner = section_of(field.annotation)
+            if inner is None:
+                yield prefix + name
+            elif prefix == "data.":
+                # the three lists of sources share one description
+                yield prefix + name
+                yield from keys(inner, "source.")
+            else:
+                yield from keys(inner, f"{prefix}{name}.")
+
+    found = sorted(set(keys(Config)))
+    assert "source.units.energy" in found
+    assert "train.huber" in found
+    for key in found:
+        assert f"`{key}`" in text, f"docs/training.md does not mention `{key}`"
 
 
 # -- frames and splits --------------------------------------------------------------------------
@@ -103,7 +117,7 @@ def test_frames_without_labels_are_refused(tmp_path):
     atoms = cluster()
     atoms.info["E_tot"] = 1.0
     path = write_frames(tmp_path / "f.extxyz", [atoms])
-    with pytest.raises(DataError, match=r"frame 0 of f.extxyz has neither.*'E_tot'"):
+    with pytest.raises(DataError, match=r"frame 0 of f.extxyz has no forces.*E_tot"):
         read_frames(path)
     with pytest.raises(DataError, match="no such file"):
         read_frames(tmp_path / "absent.extxyz")
@@ -187,7 +201,9 @@ def test_force_only_data_is_accepted(tmp_path):
     frames = lj_frames(4)
     for atoms in frames:
         atoms.calc = SinglePointCalculator(atoms, forces=atoms.get_forces())
-    found = dataset(tmp_path, frames)
+    with pytest.raises(DataError, match=r"no energy.*data.use_energy: false"):
+        dataset(tmp_path, frames)
+    found = dataset(tmp_path, frames, use_energy=False)
     assert not found.e0.values.any()
     assert all(s.energy is None and s.forces is not None for s in found.samples["train"])
 
@@ -279,130 +295,3 @@ def test_packing_keeps_every_frame_and_few_shapes():
     again = epoch_batches(buckets, samples, seed=1, epoch=4)
     assert [m for _, m in again] == [m for _, m in batches]
     assert [m for _, m in epoch_batches(buckets, samples, 1, 5)] != [m for _, m in batches]
-
-
-# -- the data doctor ----------------------------------------------------------------------------
-
-
-def doctor(frames) -> dict[str, Finding]:
-    found = run_checks([frame_from_atoms(a, "f", k) for k, a in enumerate(frames)])
-    return {f.check: f for f in found}
-
-
-def trajectory(n: int = 12):
-    """Consecutive frames of one cluster, near enough for the work test."""
-    rng = np.random.default_rng(2)
-    atoms = lj_frames(2)[1].copy()
-    frames = []
-    for _ in range(n):
-        atoms = atoms.copy()
-        atoms.positions += rng.normal(scale=0.04, size=atoms.positions.shape)
-        frames.append(labelled(atoms.copy(), origin="md", level_of_theory="LJ"))
-    return frames
-
-
-def relabel(atoms, energy_factor=1.0, force_factor=1.0, forces=None):
-    energy = atoms.get_potential_energy() * energy_factor
-    forces = atoms.get_forces() * force_factor if forces is None else forces
-    atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
-    return atoms
-
-
-def test_doctor_passes_sound_data():
-    found = doctor(trajectory())
-    assert {f.check for f in found.values() if f.level == "FAIL"} == set()
-    assert found["work"].level == "PASS"
-    assert "slope 1" in found["work"].message or "slope 0.9" in found["work"].message
-
-
-@pytest.mark.parametrize(
-    ("energy_factor", "force_factor", "message"),
-    [
-        (1.0, 1 / 51.422, "forces in Hartree/Bohr"),
-        (1 / 27.2114, 1.0, "energies in Hartree"),
-        (1 / 27.2114, 1 / 51.422, "atomic units"),
-        (1.0, -1.0, "gradients instead of forces"),
-        (23.06, 1.0, "energies in kcal/mol"),
-    ],
-)
-def test_doctor_names_wrong_units_and_signs(energy_factor, force_factor, message):
-    found = doctor([relabel(a, energy_factor, force_factor) for a in trajectory()])
-    assert found["work"].level == "FAIL"
-    assert message in found["work"].message
-
-
-def planted(kind: str):
-    frames = lj_frames(8)
-    if kind == "nan":
-        forces = frames[3].get_forces().copy()
-        forces[0, 0] = np.nan
-        relabel(frames[3], forces=forces)
-    elif kind == "no forces":
-        frames[2].calc = SinglePointCalculator(frames[2], energy=0.0)
-    elif kind == "no energy":
-        frames[2].calc = SinglePointCalculator(frames[2], forces=frames[2].get_forces())
-    elif kind == "duplicate":
-        frames[5] = frames[3].copy()
-        frames[5].calc = frames[3].calc
-    elif kind == "leak":
-        frames[5] = frames[3].copy()
-        frames[5].calc = frames[3].calc
-        for k, a in enumerate(frames):
-            a.info["split"] = "test" if k == 5 else "train"
-    elif kind == "close":
-        frames[1].positions[0] = frames[1].positions[1] + [0.0, 0.0, 0.3]
-        labelled_energy = frames[0].get_potential_energy()
-        frames[1].calc = SinglePointCalculator(
-            frames[1], energy=labelled_energy, forces=np.zeros((len(frames[1]), 3))
-        )
-    elif kind == "net force":
-        relabel(frames[1], forces=frames[1].get_forces() + np.array([0.5, 0, 0]))
-    elif kind == "large force":
-        forces = frames[1].get_forces().copy()
-        forces[0, 0] += 30
-        forces[1, 0] -= 30
-        relabel(frames[1], forces=forces)
-    elif kind == "zero forces":
-        for a in frames:
-            relabel(a, force_factor=0.0)
-    elif kind == "levels":
-        frames[4].info["level_of_theory"] = "HF"
-    elif kind == "outlier":
-        results = {
-            "energy": frames[4].get_potential_energy() + 100.0,
-            "forces": frames[4].get_forces(),
-        }
-        frames[4].calc = SinglePointCalculator(frames[4], **results)
-    elif kind == "half split":
-        frames[0].info["split"] = "train"
-    return frames
-
-
-@pytest.mark.parametrize(
-    ("kind", "check", "level", "message"),
-    [
-        ("nan", "finite", "FAIL", "frame 3 of f"),
-        ("no forces", "labels", "FAIL", "No forces in frame 2"),
-        ("no energy", "labels", "FAIL", "No energy in frame 2"),
-        ("duplicate", "duplicates", "WARN", "frame 3 of f and frame 5"),
-        ("leak", "duplicates", "FAIL", "the split leaks"),
-        ("close", "distances", "FAIL", "frame 1 of f"),
-        ("net force", "net force", "WARN", "frame 1 of f"),
-        ("large force", "forces", "WARN", "frame 1 of f"),
-        ("zero forces", "forces", "FAIL", "all forces are zero"),
-        ("levels", "level of theory", "FAIL", "HF"),
-        ("outlier", "energies", "WARN", "frame 4 of f"),
-        ("half split", "split", "FAIL", "no split"),
-    ],
-)
-def test_doctor_catches_planted_faults(kind, check, level, message):
-    found = doctor(planted(kind))
-    assert found[check].level == level
-    assert message in found[check].message
-
-
-def test_doctor_reports_undetermined_references():
-    frames = [a for k, a in enumerate(lj_frames(8)) if k % 2 == 0]  # one stoichiometry
-    found = doctor(frames)
-    assert found["E0"].level == "WARN"
-    assert "Ne" in found["E0"].message

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from qdml.errors import ConfigError, DataError, DivergedError, EngineError
+from qdml.errors import CheckError, ConfigError, DataError, DivergedError, EngineError
 from qdml.modelfile import read_model, write_model
 from qdml_train import checkpoint, export
 from qdml_train.cli import app
@@ -438,7 +438,7 @@ def test_init_writes_a_configuration_that_loads(tmp_path):
     result = CliRunner().invoke(app, ["init", str(data), "-o", str(target)])
     assert result.exit_code == 0, result.output
     config = parse_config(yaml.safe_load(target.read_text()))
-    assert config.data.train == [data]
+    assert [s.file for s in config.data.train] == [data]
     assert "origins: bulk (3), cluster (3)" in target.read_text()
     assert isinstance(
         CliRunner().invoke(app, ["init", str(data), "-o", str(target)]).exception, ConfigError
@@ -455,7 +455,8 @@ def test_check_writes_its_report_and_fails_on_bad_data(tmp_path):
     frames[1].info["level_of_theory"] = "HF"
     data = write_frames(tmp_path / "bad.extxyz", frames)
     result = CliRunner().invoke(app, ["check", str(data)])
-    assert isinstance(result.exception, DataError)
+    assert isinstance(result.exception, CheckError)
+    assert result.exception.exit_code == 4
     assert "FAIL level of theory" in result.output
 
 

@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import ase.io
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
-from ase.build import bulk
-from ase.calculators.lj import LennardJones
-from ase.calculators.singlepoint import SinglePointCalculator
-from qdml_train.frames import Frame, frame_from_atoms
+from labelled_frames import cluster as cluster
+from labelled_frames import frame as frame
+from labelled_frames import labelled as labelled
+from labelled_frames import lj_frames as lj_frames
+from labelled_frames import write_frames as write_frames
 from qdml_train.model.architecture import Architecture
 from qdml_train.model.parameters import fold, initial_parameters
 from qdml_train.predictor import JaxPotential, Result
@@ -55,20 +53,8 @@ def small_potential(
     return JaxPotential(small_document(architecture), small_tensors(architecture, zbl))
 
 
-def frame(atoms: Atoms, index: int = 0) -> Frame:
-    return frame_from_atoms(atoms, "test", index)
-
-
 def predict_one(potential: JaxPotential, atoms: Atoms) -> Result:
     return potential.predict([frame(atoms)])[0]
-
-
-def cluster(n: int = 9, seed: int = 0, spacing: float = 1.5) -> Atoms:
-    """n atoms of three elements near the points of a lattice, in no cell."""
-    rng = np.random.default_rng(seed)
-    grid = np.array([(i, j, k) for i in range(3) for j in range(3) for k in range(3)], float)
-    positions = spacing * grid[rng.permutation(27)[:n]] + rng.normal(scale=0.15, size=(n, 3))
-    return Atoms(rng.choice([1, 6, 8], size=n), positions)
 
 
 def crystal(seed: int = 0) -> Atoms:
@@ -79,38 +65,3 @@ def crystal(seed: int = 0) -> Atoms:
     atoms = Atoms([1, 6, 8, 6], cell=cell, pbc=True, scaled_positions=scaled)
     atoms.positions += rng.normal(scale=0.1, size=(4, 3))
     return atoms
-
-
-def labelled(atoms: Atoms, **info: object) -> Atoms:
-    """Lennard-Jones labels: energies, forces and stresses that belong together."""
-    atoms.calc = LennardJones(sigma=2.3, epsilon=0.25, rc=4.0, smooth=True)
-    results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
-    if atoms.pbc.all():
-        results["stress"] = atoms.get_stress()
-    atoms.calc = SinglePointCalculator(atoms, **results)
-    atoms.info.update(info)
-    return atoms
-
-
-def lj_frames(n: int, seed: int = 0, rattle: float = 0.07) -> list[Atoms]:
-    """Rattled rock-salt cells and clusters of Ar and Ne with labels, in two origins."""
-    rng = np.random.default_rng(seed)
-    frames = []
-    for k in range(n):
-        atoms = bulk("NaCl", "rocksalt", a=5.2, cubic=True)
-        atoms.symbols[:] = ["Ar", "Ne"] * 4
-        if k % 2:
-            atoms.pbc = False
-            atoms.cell = None
-            del atoms[k % 8]
-        else:
-            atoms.set_cell(atoms.cell * (1 + 0.02 * rng.normal()), scale_atoms=True)
-        atoms.positions += rng.normal(scale=rattle, size=atoms.positions.shape)
-        origin = "cluster" if k % 2 else "bulk"
-        frames.append(labelled(atoms, origin=origin, level_of_theory="LJ"))
-    return frames
-
-
-def write_frames(path: Path, frames: list[Atoms]) -> Path:
-    ase.io.write(path, frames, format="extxyz")
-    return path
