@@ -72,6 +72,7 @@ def init(
 
     Example: python -m qdml_train init frames.extxyz -o run.yaml
     """
+    from qdml_train.schema import write_schema
     from qdml_train.sources import read_frames
     from qdml_train.template import write_template
 
@@ -82,6 +83,28 @@ def init(
     if output.exists():
         raise ConfigError(f"{output} exists; choose another name or remove it")
     output.write_text(text)
+    write_schema(output.parent)
+
+
+@app.command()
+def schema(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="file to write")] = None,
+) -> None:
+    """Print the JSON schema of the configuration, for completion in an editor.
+
+    `init -o` and `fit` write it beside their YAML files, whose first line names it.
+
+    Example: python -m qdml_train schema -o qdml-config.schema.json
+    """
+    import json
+
+    from qdml_train.schema import config_schema
+
+    text = json.dumps(config_schema(), indent=1, ensure_ascii=False) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text)
 
 
 @app.command()
@@ -96,6 +119,9 @@ def fit(
     unproven: Annotated[
         bool, typer.Option("--unproven", help="export even without the native engine")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="memory, step time and expected end; writes nothing")
+    ] = False,
 ) -> None:
     """Check the data, fit, export with proof, and evaluate on the held-out frames.
 
@@ -103,8 +129,11 @@ def fit(
 
     Example: python -m qdml_train fit run.yaml train.time_budget=1h output=fits/long
     """
-    from qdml_train.workflow import run_fit
+    from qdml_train.workflow import dry_run_fit, run_fit
 
+    if dry_run:
+        dry_run_fit(config, overrides or [], Console())
+        return
     if resume not in ("auto", "never"):
         raise ConfigError(f"--resume {resume}: expected auto or never")
     run_fit(config, overrides or [], resume == "auto", unproven, Console())

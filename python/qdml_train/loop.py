@@ -26,6 +26,7 @@ from qdml_train.model.parameters import initial_parameters
 from qdml_train.monitor import Monitor, append_metrics, truncate_metrics
 from qdml_train.optimizer import learning_rate
 from qdml_train.packing import Shape, assemble, epoch_batches, shared_buckets
+from qdml_train.schema import MODELINE, write_schema
 from qdml_train.step import Parameters, Steps, TrainState
 
 # Keys that may differ when a fit is resumed: they do not change what a step does.
@@ -150,7 +151,8 @@ class Fit:
     def run(self) -> str:
         """Train until the schedule ends; returns why it ended (metrics.jsonl, `reason`)."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.yaml").write_text(dump_config(self.config))
+        (self.folder / "config.yaml").write_text(f"{MODELINE}\n{dump_config(self.config)}")
+        write_schema(self.folder)
         append_metrics(
             self.folder / "metrics.jsonl",
             {

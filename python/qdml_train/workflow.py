@@ -14,6 +14,7 @@ from rich.console import Console
 from qdml_train import checkpoint
 from qdml_train.config import Config, load_config
 from qdml_train.dataset import Dataset, load_dataset
+from qdml_train.dryrun import measure, report
 from qdml_train.evaluate import error_table, evaluate_model, write_evaluation
 from qdml_train.export import export_model, file_document, file_tensors, proof_line
 from qdml_train.loop import Fit
@@ -80,6 +81,13 @@ def load_examined(config: Config, console: Console) -> Dataset:
         soft_wrap=True,
     )
     return dataset
+
+
+def dry_run_fit(path: Path, overrides: list[str], console: Console) -> dict[str, Any]:
+    """Load the data, compile and time a step of every shape, print the cost; writes nothing."""
+    config = load_config(path, overrides)
+    fit = Fit(config, load_examined(config, console), console)
+    return report(fit, measure(fit), console)
 
 
 def remove_previous(folder: Path) -> None:
