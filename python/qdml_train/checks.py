@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from qdml.errors import CheckError, DataError
 
@@ -41,9 +41,9 @@ CHECKS: tuple[Callable[[list[Frame]], list[Finding]], ...] = (
 )
 
 
-def run_checks(frames: list[Frame]) -> list[Finding]:
-    """All checks, in the order a reader wants them."""
-    findings = check_labels(frames) + check_finite(frames)
+def run_checks(frames: list[Frame], needs: Container[str] = ("energy", "forces")) -> list[Finding]:
+    """All checks, in the order a reader wants them; `needs` are the labels the loss uses."""
+    findings = check_labels(frames, needs) + check_finite(frames)
     if findings[-1].level == "FAIL":
         return findings  # the numbers below would be meaningless
     for check in CHECKS:

@@ -48,10 +48,11 @@ def check(
         from qdml_train.config import load_config
         from qdml_train.split import split_frames
 
-        section = load_config(data[0]).data
+        config = load_config(data[0])
+        section = config.data
         train, valid, test, _ = split_frames(section)
         frames = [*train, *(valid if valid is not train else ()), *test]
-        findings, accept = run_checks(frames), section.accept
+        findings, accept = run_checks(frames, config.needs), section.accept
     else:
         frames, findings = read_checked(Source(file=path) for path in data)
         findings += run_checks(frames) if frames else []

@@ -152,6 +152,13 @@ class Config(Section):
     level_of_theory: str = Field("", description="of the labels, where the frames do not say")
     description: str = Field("", description="free text kept in the potential")
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Labels that the loss uses and every frame must have."""
+        energy = self.data.use_energy and self.train.energy_weight > 0
+        forces = self.train.force_weight > 0
+        return ("energy",) * energy + ("forces",) * forces
+
 
 def load_config(path: str | Path, overrides: list[str] = ()) -> Config:
     """Read a YAML file and apply `section.key=value` overrides (values are YAML too).

@@ -72,7 +72,7 @@ def load_dataset(config: Config, examine: bool = False) -> Dataset:
         messages.append("force-only fit: energies are not used, and E0 is 0")
     findings = []
     if examine:
-        findings = run_checks([*train, *(valid if not same else ()), *test])
+        findings = run_checks([*train, *(valid if not same else ()), *test], config.needs)
         stop_on_failure(findings, config.data.accept)
     species = species_of([*train, *valid, *test])
     unseen = set(species_of([*valid, *test])) - set(species_of(train)) if valid or test else set()
@@ -142,10 +142,8 @@ def require_labels(frames: list[Frame], config: Config) -> bool:
     A label counts when its weight in `train` and that of the frame's source are above 0. Stress is
     used where it is there. Raises DataError naming the first frame and what it has instead.
     """
-    train, data = config.train, config.data
-    use_energy = data.use_energy and train.energy_weight > 0
-    energy = [f for f in frames if use_energy and f.weights[0] > 0]
-    forces = [f for f in frames if train.force_weight > 0 and f.weights[1] > 0]
+    energy = [f for f in frames if "energy" in config.needs and f.weights[0] > 0]
+    forces = [f for f in frames if "forces" in config.needs and f.weights[1] > 0]
     for fault in (
         missing_labels(
             forces, "forces", "which the loss uses (train.force_weight: 0 for a fit of energies)"

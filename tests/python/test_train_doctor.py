@@ -313,6 +313,13 @@ def test_checks_stay_quiet_on_sound_frames(check):
     assert of(doctor(lj_frames(8)), check).level == "PASS"
 
 
+def test_labels_that_the_loss_does_not_use_may_be_missing():
+    frames = [frame_from_atoms(a, "f", k) for k, a in enumerate(planted("no energy"))]
+    assert of(run_checks(frames, needs=("forces",)), "labels").level == "PASS"
+    frames = [frame_from_atoms(a, "f", k) for k, a in enumerate(planted("no forces"))]
+    assert of(run_checks(frames, needs=("energy",)), "labels").level == "PASS"
+
+
 def test_undetermined_references_are_named():
     frames = [a for k, a in enumerate(lj_frames(8)) if k % 2 == 0]  # one stoichiometry
     e0 = of(doctor(frames), "E0")

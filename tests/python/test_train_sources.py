@@ -102,10 +102,10 @@ def test_short_and_long_form_survive_a_round_trip():
 # -- formats --------------------------------------------------------------------------------------
 
 
-def same_labels(found, frames, rtol=1e-7):
+def same_labels(found, frames, atol=1e-7):
     for a, b in zip(found, frames, strict=True):
-        assert a.energy == pytest.approx(b.get_potential_energy(), rel=rtol, abs=1e-7)
-        np.testing.assert_allclose(a.forces, b.get_forces(), atol=1e-7)
+        assert a.energy == pytest.approx(b.get_potential_energy(), rel=1e-7, abs=1e-7)
+        np.testing.assert_allclose(a.forces, b.get_forces(), atol=atol)
         np.testing.assert_allclose(a.positions, b.positions, atol=2e-8)
         assert a.pbc.all() == b.pbc.all()
 
@@ -159,7 +159,8 @@ def test_own_keys_and_units(tmp_path):
     with pytest.raises(DataError, match=r"frame 0 of f.extxyz and 1 more.*Found: E, F, W"):
         read_frames(path)
     found = read_source(source)
-    same_labels(found, frames)
+    # the file has 8 decimals of Hartree/Bohr
+    same_labels(found, frames, atol=5e-7)
     np.testing.assert_allclose(found[0].stress, frames[0].get_stress(), atol=1e-8)
     assert "energy Hartree x 27.2113" in found[0].provenance
     assert "forces Hartree/Bohr x 51.42" in found[0].provenance

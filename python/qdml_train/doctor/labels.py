@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -15,10 +16,12 @@ ENERGY_STEP = (0.5e-3, 5e-3)
 """Rounding of energies, eV/atom, from which a set is doubtful and useless."""
 
 
-def check_labels(frames: list[Frame]) -> list[Finding]:
-    """Every frame has the labels that its weight in the loss asks for."""
-    no_forces = [f for f in frames if f.forces is None and f.weights[1] > 0]
-    no_energy = [f for f in frames if f.energy is None and f.weights[0] > 0]
+def check_labels(
+    frames: list[Frame], needs: Container[str] = ("energy", "forces")
+) -> list[Finding]:
+    """Every frame has the labels that the loss (`needs`) and its own weights ask for."""
+    no_forces = [f for f in frames if f.forces is None and f.weights[1] > 0 and "forces" in needs]
+    no_energy = [f for f in frames if f.energy is None and f.weights[0] > 0 and "energy" in needs]
     counts = (
         f"{len(frames)} frames, {sum(f.n_atoms for f in frames)} atoms; energies "
         f"{sum(f.energy is not None for f in frames)}, forces "
