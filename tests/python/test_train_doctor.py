@@ -107,6 +107,13 @@ def test_wrong_units_and_signs_are_named(energy_factor, force_factor, message):
     assert "frame 1 of f" in work.message
 
 
+def test_frames_far_apart_are_no_failure():
+    """Stiff pairs rattled by 0.1 Å: the trapezoid rule is off, units and signs are right."""
+    work = of(doctor(lj_frames(20)), "work")
+    assert work.level == "WARN"
+    assert "too far apart" in work.fix
+
+
 def test_one_wrong_energy_in_a_trajectory_is_named():
     frames = trajectory(14)
     relabel(frames[6], energy=frames[6].get_potential_energy() + 2.0)
