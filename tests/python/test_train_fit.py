@@ -134,7 +134,14 @@ def test_fit_writes_what_the_docs_say(finished):
     folder, _, _, output = finished
     fit = folder / "fit"
     names = {p.name for p in fit.iterdir()}
-    assert names == {"config.yaml", "metrics.jsonl", "checkpoints", "model.qdml", "evaluation.json"}
+    assert names == {
+        "config.yaml",
+        "qdml-config.schema.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "model.qdml",
+        "evaluation.json",
+    }
     lines = [json.loads(line) for line in (fit / "metrics.jsonl").read_text().splitlines()]
     assert [x["kind"] for x in lines] == ["start", *["epoch"] * 25, "end"]
     assert lines[0]["n_train"] + lines[0]["n_valid"] + lines[0]["n_test"] == 20
