@@ -124,6 +124,16 @@ def test_preset_and_no_picture(tmp_path):
         (["InP", "--preset", "Cd16Se13Cl6"], "leave out one"),
         (["--preset", "In31P20Cl33", "--shape", "cube"], "has shape tetrahedron"),
         (["CdSe", "--diameter", "wide"], "diameter"),
+        (["CdSe", "--diameter", "20", "--ligands", "NH3"], "hold no anion"),
+        (["CdSe", "--diameter", "20", "--ligands", "CH3NH3,Cl"], "takes the place of Cs"),
+        (
+            ["CdSe", "--diameter", "20", "--ligands", "smiles(CC(=O)[O-])"],
+            "ligand smiles(CC(=O)[O-",
+        ),
+        (["CdSe", "--diameter", "20", "--neck", "5"], "belong to a fused pair"),
+        (["--exchange", "none.extxyz", "--ligands", "HCOO"], "no such file"),
+        (["--exchange", "none.extxyz"], "takes a finished dot and --ligands"),
+        (["CdSe", "--exchange", "none.extxyz", "--ligands", "HCOO"], "no material or preset"),
     ],
 )
 def test_user_mistakes_exit_2_without_files(tmp_path, monkeypatch, capsys, arguments, message):
@@ -147,3 +157,17 @@ def test_help_has_an_example(tmp_path):
     done = run_build(tmp_path, "--help")
     assert done.returncode == 0
     assert "Example: qdml build CdSe" in " ".join(done.stdout.split())
+
+
+def test_exchange_writes_the_new_dot(dot, tmp_path, capsys):
+    folder, _ = dot
+    words = ["build", "--exchange", str(folder / "dot.extxyz"), "--ligands", "Cl:1,Br:1"]
+    words += ["--fraction", "0.5", "--no-picture", "-o", str(tmp_path / "new.extxyz")]
+    with pytest.raises(SystemExit) as stop:
+        run_guarded(make_app(words), words)
+    assert stop.value.code == 0
+    assert "charge account" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "new.json").read_text())
+    assert summary["composition"] == {"Cd": 16, "Se": 13, "C": 3, "H": 3, "O": 6, "Br": 1, "Cl": 2}
+    assert summary["formal_charge"] == sum(s["charge"] for s in summary["charge_account"]) == 0
+    assert len(read(tmp_path / "new.extxyz")) == summary["n_atoms"]
