@@ -22,7 +22,7 @@ def test_a_good_installation_passes(tmp_path):
     assert done.stdout.splitlines()[-1] == "all checks passed"
     # zeros would agree with zeros
     decks = Decks(tmp_path, DECKS / "random.qdml", ["Cd", "Se", "Cl"])
-    for name in ("crystal-brick-1", "dot-tiled-4"):
+    for name in ("mixed-brick-1", "dot-tiled-4"):
         point = decks.point(name)
         assert np.abs(point.forces).max() > 0.1
         assert np.abs(point.virial).max() > 1e4
