@@ -117,7 +117,7 @@ class TrainSection(Section):
     weight_decay: float = Field(0.0, ge=0, description="decoupled, per unit of rate")
     clip: float = Field(10.0, gt=0, description="largest norm of the gradient")
     ema: float = Field(0.99, ge=0, lt=1, description="decay of the averaged weights per step")
-    energy_weight: float = Field(1.0, ge=0, description="of (energy per atom / 10 meV)²")
+    energy_weight: float = Field(0.05, ge=0, description="of (energy per atom / 10 meV)²")
     force_weight: float = Field(1.0, ge=0, description="of (force / 100 meV/Å)²")
     stress_weight: float = Field(0.1, ge=0, description="of (virial per atom / 100 meV)²")
     element_weights: dict[str, float] = Field(
