@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 namespace qdml_lammps {
 
@@ -81,20 +80,15 @@ double Committee::memory_estimate(std::int64_t n_local, std::int64_t n_ghost, st
     return bytes;
 }
 
+void Committee::set_memory_limit(double bytes)
+{
+    for (auto& engine : engines_) {
+        engine.set_memory_limit(static_cast<std::int64_t>(bytes / static_cast<double>(engines_.size())));
+    }
+}
+
 void Committee::compute(const qdml::Graph& graph, const qdml::Request& request, qdml::Exchange* exchange, qdml::Result& mean)
 {
-    const std::int64_t n_edges = graph.n_local > 0 ? graph.row_start[graph.n_local] : 0;
-    const double needed = memory_estimate(graph.n_local, graph.n_total - graph.n_local, n_edges);
-    if (memory_limit_ > 0 && needed > memory_limit_) {
-        constexpr double kMebibyte = 1048576.0;
-        char text[192];
-        std::snprintf(text, sizeof text,
-                      "%d atoms, %d ghosts and %lld edges of this rank need about %.1f MiB, 'memory' allows %.1f; use more ranks or "
-                      "a larger number",
-                      graph.n_local, graph.n_total - graph.n_local, static_cast<long long>(n_edges), needed / kMebibyte,
-                      memory_limit_ / kMebibyte);
-        throw qdml::Error("memory_limit", text);
-    }
     if (engines_.size() == 1) {
         engines_[0].compute(graph, request, exchange, mean);
         return;

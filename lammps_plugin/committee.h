@@ -29,8 +29,8 @@ public:
     std::vector<double> distances_seen() const;
     /// Bytes of all members for so many atoms and edges on this rank.
     double memory_estimate(std::int64_t n_local, std::int64_t n_ghost, std::int64_t n_edges) const;
-    /// Bound the work arrays of all members together: compute throws `memory_limit` when they would need more.
-    void set_memory_limit(double bytes) { memory_limit_ = bytes; }
+    /// Bound the work arrays of all members together; see Engine::set_memory_limit.
+    void set_memory_limit(double bytes);
 
     /// Evaluate every member; `mean` gets the averages.
     void compute(const qdml::Graph& graph, const qdml::Request& request, qdml::Exchange* exchange, qdml::Result& mean);
@@ -45,7 +45,6 @@ private:
     std::vector<std::vector<int>> species_map_;  ///< per member: own species of each of ours; empty: the same order
     std::vector<int> member_species_;
     qdml::Result member_result_;
-    double memory_limit_ = 0.0;
     std::vector<double> member_energy_;
     std::vector<std::vector<double>> member_force_;
 };
