@@ -13,8 +13,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr int kMaxLayers = 64, kMaxChannels = 4096, kMaxKnots = 100000;  // sizes stay in 64 bits
-
 /// Terms of a layer into one output degree, or into all (-1).
 int count_terms(int l_in, int l_out, int degree) noexcept {
     int n = 0;
@@ -65,13 +63,8 @@ Architecture read_architecture(const std::string& path, const json& found, int f
     const std::string at = "architecture.";
     Architecture a;
     a.separated = found["kind"] == "cartesian-separated";
-    const json& rc = found["cutoff"];
-    need(path, rc.is_number() && rc.get<double>() > 0 && rc.get<double>() <= 1000, at + "cutoff", rc,
-         "Å, in (0, 1000]");
-    a.cutoff = rc.get<double>();
-    need(path, is_integer(found["knots"], 1, kMaxKnots), at + "knots", found["knots"],
-         "an integer in 1..100000");
-    a.knots = found["knots"].get<int>();
+    a.cutoff = read_cutoff(path, found["cutoff"]);
+    a.knots = read_knots(path, found["knots"]);
     const json& channels = found["message_channels"];
     need(path, is_integer(channels, 16, kMaxChannels) && channels.get<int>() % 16 == 0,
          at + "message_channels", channels, "a multiple of 16, at most 4096");
@@ -89,13 +82,7 @@ Architecture read_architecture(const std::string& path, const json& found, int f
         a.layers.push_back(layer);
     }
     need(path, a.layers.back().l_out == 0, "l_out of the last layer", layers.back()["l_out"], "0");
-    const json& hidden = found["readout"];
-    bool good = hidden.is_array() && hidden.size() <= kMaxLayers;
-    for (std::size_t i = 0; good && i < hidden.size(); ++i) {
-        good = is_integer(hidden[i], 1, kMaxChannels);
-    }
-    need(path, good, at + "readout", hidden, "a list of widths in 1..4096");
-    a.readout = hidden.get<std::vector<int>>();
+    a.readout = read_readout(path, found["readout"]);
     return a;
 }
 
@@ -154,12 +141,7 @@ Shapes cartesian_shapes(const Model& model) {
                 n_slots(a, layer, l) * channels, layer.out_width(l)};
         }
     }
-    std::vector<std::int64_t> widths = {a.layers.back().channels_out[0]};
-    widths.insert(widths.end(), a.readout.begin(), a.readout.end());
-    widths.push_back(1);
-    for (std::size_t k = 0; k + 1 < widths.size(); ++k) {
-        shapes["readout." + std::to_string(k) + ".weight"] = {widths[k], widths[k + 1]};
-    }
+    add_readout_shapes(a.layers.back().channels_out[0], a.readout, shapes);
     return shapes;
 }
 

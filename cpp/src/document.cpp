@@ -113,6 +113,27 @@ void check_keys(const std::string& path, const std::string& where, const json& f
     }
 }
 
+double read_cutoff(const std::string& path, const json& found) {
+    need(path, found.is_number() && found.get<double>() > 0 && found.get<double>() <= 1000,
+         "architecture.cutoff", found, "Å, in (0, 1000]");
+    return found.get<double>();
+}
+
+int read_knots(const std::string& path, const json& found) {
+    need(path, is_integer(found, 1, kMaxKnots), "architecture.knots", found,
+         "an integer in 1..100000");
+    return found.get<int>();
+}
+
+std::vector<int> read_readout(const std::string& path, const json& found) {
+    bool good = found.is_array() && found.size() <= kMaxLayers;
+    for (std::size_t i = 0; good && i < found.size(); ++i) {
+        good = is_integer(found[i], 1, kMaxChannels);
+    }
+    need(path, good, "architecture.readout", found, "a list of widths in 1..4096");
+    return found.get<std::vector<int>>();
+}
+
 bool is_integer(const json& value, std::int64_t low, std::int64_t high) {
     if (value.is_number_unsigned()) {  // may exceed the signed range
         const auto found = value.get<std::uint64_t>();

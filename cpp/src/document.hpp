@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "model.hpp"
 
@@ -18,16 +19,23 @@ namespace qdml {
 std::string shown(std::string text);
 std::string shown(const nlohmann::json& value);
 
-/// Integer in [low, high] (a JSON boolean or float is none).
-bool is_integer(const nlohmann::json& value, std::int64_t low, std::int64_t high);
+constexpr int kMaxLayers = 64, kMaxChannels = 4096, kMaxKnots = 100000;  // sizes stay in 64 bits
 
-/// Refuse the file (`value_invalid`) unless `condition` holds: key, value found, what was expected.
+/// Refuse the file (`value_invalid`) unless `condition` holds.
 void need(const std::string& path, bool condition, const std::string& key,
           const nlohmann::json& value, const std::string& expected);
 
 /// Refuse missing and unknown keys of an object whose every key changes the numbers.
 void check_keys(const std::string& path, const std::string& where, const nlohmann::json& found,
                 std::initializer_list<const char*> known);
+
+/// Entries that all kinds of architecture share, checked.
+double read_cutoff(const std::string& path, const nlohmann::json& found);
+int read_knots(const std::string& path, const nlohmann::json& found);
+std::vector<int> read_readout(const std::string& path, const nlohmann::json& found);
+
+/// Integer in [low, high] (a JSON boolean or float is none).
+bool is_integer(const nlohmann::json& value, std::int64_t low, std::int64_t high);
 
 /// Check every key and fill `model.kind`, its architecture and `model.info` (all but path and hash).
 void read_document(const std::string& path, const nlohmann::json& document, Model& model);

@@ -27,6 +27,23 @@ void to_cartesian(const EdgeRecord<real>& edge, real* g) {
     }
 }
 
+/// Weights of the four numbers around knot n and their derivatives, at r / spacing = n + t.
+template <class real>
+void set_weights(EdgeRecord<real>& edge, Spline spline, double t, double inverse_spacing) {
+    const double u = 1.0 - t;
+    const double b_spline[4] = {u * u * u / 6, (t * t * (3 * t - 6) + 4) / 6,
+                                (t * (t * (3 - 3 * t) + 3) + 1) / 6, t * t * t / 6};
+    const double b_slope[4] = {-u * u / 2, t * (1.5 * t - 2), t * (1 - 1.5 * t) + 0.5, t * t / 2};
+    const double hermite[4] = {(1 + 2 * t) * u * u, t * u * u, t * t * (3 - 2 * t), -t * t * u};
+    const double hermite_slope[4] = {-6 * t * u, u * (1 - 3 * t), 6 * t * u, t * (3 * t - 2)};
+    const bool is_b = spline == Spline::cubic_b;
+    for (int k = 0; k < 4; ++k) {
+        edge.weight[k] = static_cast<real>(is_b ? b_spline[k] : hermite[k]);
+        edge.weight_derivative[k] =
+            static_cast<real>((is_b ? b_slope[k] : hermite_slope[k]) * inverse_spacing);
+    }
+}
+
 [[noreturn]] void refuse_graph(const std::string& message) {
     throw Error("graph_invalid", message);
 }
@@ -130,15 +147,7 @@ void Edges<real>::build(const Graph& graph, int first, int last, const Zbl* zbl,
             const double x = r * inverse_spacing;
             // rounding may put r just below rc on knot K, where the table has no four coefficients
             edge.knot = std::min<std::int64_t>(static_cast<std::int64_t>(x), knots_ - 1);
-            const double t = x - static_cast<double>(edge.knot), u = 1.0 - t;
-            const double weight[4] = {u * u * u / 6, (t * t * (3 * t - 6) + 4) / 6,
-                                      (t * (t * (3 - 3 * t) + 3) + 1) / 6, t * t * t / 6};
-            const double slope[4] = {-u * u / 2, t * (1.5 * t - 2), t * (1 - 1.5 * t) + 0.5,
-                                     t * t / 2};
-            for (int k = 0; k < 4; ++k) {
-                edge.weight[k] = static_cast<real>(weight[k]);
-                edge.weight_derivative[k] = static_cast<real>(slope[k] * inverse_spacing);
-            }
+            set_weights(edge, spline_, x - static_cast<double>(edge.knot), inverse_spacing);
             gradient[to] = {};
             if (zbl != nullptr && zbl->active() && r < zbl->r_max(a, b)) {
                 const PairTerm pair = (*zbl)(a, b, r);

@@ -12,11 +12,17 @@
 
 namespace qdml {
 
+/// How four weights of an edge turn numbers at the knots into a radial function.
+enum class Spline {
+    cubic_b,  ///< coefficients of knots n-1 .. n+2 (two continuous derivatives)
+    hermite,  ///< values and derivatives times the spacing at knots n and n+1 (one)
+};
+
 template <class real>
 class Edges {
 public:
-    Edges(int n_species, double cutoff, int knots)
-        : n_species_(n_species), cutoff_(cutoff), knots_(knots) {}
+    Edges(int n_species, double cutoff, int knots, Spline spline = Spline::cubic_b)
+        : n_species_(n_species), cutoff_(cutoff), knots_(knots), spline_(spline) {}
 
     /// Check the graph and count the edges within the cutoff. Throws Error `graph_invalid`.
     void count(const Graph& graph);
@@ -53,6 +59,7 @@ private:
     int n_species_;
     double cutoff_;
     int knots_;
+    Spline spline_;
     int first_ = 0, last_ = 0;             ///< rows built
     Buffer<std::int64_t> before_;          ///< [n_local + 1]
     Buffer<std::int64_t> incoming_start_;  ///< [n_total + 1]

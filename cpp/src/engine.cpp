@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "evaluator.hpp"
+#include "paths/evaluator.hpp"
 #ifdef QDML_PROFILE
 #include "profile.hpp"
 #endif
@@ -12,8 +13,13 @@
 namespace qdml {
 namespace {
 
+struct ChosenKernels {
+    const KernelSet& cartesian;
+    const PathKernelSet& paths;
+};
+
 /// The widest kernels this processor runs; QDML_ISA=baseline|avx2|avx512|neon forces others (tests).
-const KernelSet& choose_kernels() {
+ChosenKernels choose_kernels() {
     const char* variable = std::getenv("QDML_ISA");
     const std::string forced = variable == nullptr ? "" : variable;
 #ifdef QDML_X86
@@ -22,14 +28,14 @@ const KernelSet& choose_kernels() {
                             __builtin_cpu_supports("avx512vl") &&
                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
     if (has_avx512 && (forced.empty() || forced == "avx512")) {
-        return avx512::kernels();
+        return {avx512::kernels(), avx512::path_kernels()};
     }
     if (has_avx2 && (forced.empty() || forced == "avx2")) {
-        return avx2::kernels();
+        return {avx2::kernels(), avx2::path_kernels()};
     }
 #elif defined(QDML_NEON)  // part of every AArch64 processor
     if (forced.empty() || forced == "neon") {
-        return neon::kernels();
+        return {neon::kernels(), neon::path_kernels()};
     }
 #endif
     if (!forced.empty() && forced != "baseline") {
@@ -37,7 +43,7 @@ const KernelSet& choose_kernels() {
                                            ": this processor or build has no such kernels; unset "
                                            "it or use baseline, avx2, avx512 or neon");
     }
-    return baseline::kernels();
+    return {baseline::kernels(), baseline::path_kernels()};
 }
 
 #ifndef QDML_PROFILE
@@ -47,13 +53,14 @@ const Kernels<real>& profiled(const Kernels<real>& kernels) {
 }
 #endif
 
-/// One branch per family of architectures (families.cpp); so far there is one.
-std::unique_ptr<AnyEvaluator> make_evaluator(const Model& model, const KernelSet& kernels,
-                                             Precision precision) {
-    if (precision == Precision::mixed) {
-        return std::make_unique<Evaluator<float>>(model, profiled(kernels.single));
+/// One branch per family of architectures (families.cpp).
+template <class real>
+std::unique_ptr<AnyEvaluator> make_evaluator(const Model& model, const Kernels<real>& cartesian,
+                                             const PathKernels<real>& paths) {
+    if (model.paths) {
+        return std::make_unique<PathEvaluator<real>>(model, cartesian, paths);
     }
-    return std::make_unique<Evaluator<double>>(model, profiled(kernels.reference));
+    return std::make_unique<Evaluator<real>>(model, profiled(cartesian));
 }
 
 }  // namespace
@@ -66,12 +73,15 @@ struct Engine::Impl {
 };
 
 Engine::Engine(const std::string& path, Precision precision) : impl_(std::make_unique<Impl>()) {
-    const KernelSet& kernels = choose_kernels();
+    const ChosenKernels kernels = choose_kernels();
     const Model model = read_model(path);
     impl_->info = model.info;
-    impl_->info.isa = kernels.name;
+    impl_->info.isa = kernels.cartesian.name;
     impl_->precision = precision;
-    impl_->evaluator = make_evaluator(model, kernels, precision);
+    impl_->evaluator =
+        precision == Precision::mixed
+            ? make_evaluator(model, kernels.cartesian.single, kernels.paths.single)
+            : make_evaluator(model, kernels.cartesian.reference, kernels.paths.reference);
 }
 
 Engine::~Engine() = default;

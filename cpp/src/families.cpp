@@ -3,6 +3,7 @@
 #include "families.hpp"
 
 #include "cartesian.hpp"
+#include "paths/architecture.hpp"
 
 namespace qdml {
 namespace {
@@ -10,9 +11,19 @@ namespace {
 constexpr Family kFamilies[] = {
     {"cartesian-summed", 1, read_cartesian, cartesian_shapes, check_cartesian_values},
     {"cartesian-separated", 2, read_cartesian, cartesian_shapes, check_cartesian_values},
+    {"clebsch-gordan", 2, read_paths, path_shapes, check_path_values},
 };
 
 }  // namespace
+
+void add_readout_shapes(int features, const std::vector<int>& hidden, Shapes& shapes) {
+    std::vector<std::int64_t> widths = {features};
+    widths.insert(widths.end(), hidden.begin(), hidden.end());
+    widths.push_back(1);
+    for (std::size_t k = 0; k + 1 < widths.size(); ++k) {
+        shapes["readout." + std::to_string(k) + ".weight"] = {widths[k], widths[k + 1]};
+    }
+}
 
 const Family* family_of(const std::string& kind) noexcept {
     for (const Family& family : kFamilies) {

@@ -29,6 +29,9 @@ struct Family {
     void (*check_values)(const std::string& path, const Model& model);
 };
 
+/// Shapes of the read-out maps from `features` channels through hidden widths to one energy.
+void add_readout_shapes(int features, const std::vector<int>& hidden, Shapes& shapes);
+
 /// Null for a kind that is not known.
 const Family* family_of(const std::string& kind) noexcept;
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -42,10 +43,13 @@ struct Architecture {
     std::vector<int> readout;  ///< hidden widths
 };
 
+struct PathArchitecture;  // paths/architecture.hpp
+
 struct Model {
     ModelInfo info;
     std::string kind;  ///< of the architecture, as the file names it
-    Architecture architecture;
+    Architecture architecture;  ///< of the Cartesian family
+    std::shared_ptr<const PathArchitecture> paths;  ///< of kind clebsch-gordan, else null
     std::map<std::string, std::vector<double>> tensors;  ///< row-major
 
     const std::vector<double>& tensor(const std::string& name) const { return tensors.at(name); }

@@ -8,15 +8,16 @@
 #include "cartesian.hpp"
 
 namespace qdml {
-namespace {
 
 int blocks_of(int channels) { return (channels + kBlock - 1) / kBlock; }
 
-std::vector<int> identity(int n) {
+std::vector<int> identity_columns(int n) {
     std::vector<int> columns(static_cast<std::size_t>(n));
     std::iota(columns.begin(), columns.end(), 0);
     return columns;
 }
+
+namespace {
 
 std::string degree_name(int t, const char* map, int l) {
     return "layers." + std::to_string(t) + "." + map + ".l" + std::to_string(l) + ".weight";
@@ -117,11 +118,11 @@ static LayerWeights<real> pack_layer(const Model& model, int t) {
     for (int l = 0; l <= kMaxDegree; ++l) {
         const auto d = static_cast<std::size_t>(l);
         const int f_in = s.channels_in[d], f_out = s.out_width(l);
-        const auto columns = l == 0 ? scalar_columns(s) : identity(f_out);
+        const auto columns = l == 0 ? scalar_columns(s) : identity_columns(f_out);
         if (l <= s.l_in) {
             layer.linear_in[d] =
                 PackedLinear<real>(model.tensor(degree_name(t, "linear_in", l)).data(), f_in,
-                                   a.message_channels, blocks, identity(a.message_channels));
+                                   a.message_channels, blocks, identity_columns(a.message_channels));
         }
         if (l <= s.l_out) {
             const double* weight = model.tensor(degree_name(t, "linear_out", l)).data();
@@ -164,28 +165,47 @@ Weights<real>::Weights(const Model& model)
     for (int t = 0; t < static_cast<int>(a.layers.size()); ++t) {
         layers.push_back(pack_layer<real>(model, t));
     }
-    std::vector<int> widths = {a.layers.back().channels_out[0]};
-    widths.insert(widths.end(), a.readout.begin(), a.readout.end());
+    pack_readout(model, a.layers.back().channels_out[0], a.readout, readout, readout_blocks);
+    pack_embedding(model, a.layers[0].channels_in[0], embedding);
+}
+
+template <class real>
+void pack_readout(const Model& model, int features, const std::vector<int>& hidden,
+                  std::vector<PackedLinear<real>>& maps, std::vector<int>& blocks) {
+    std::vector<int> widths = {features};
+    widths.insert(widths.end(), hidden.begin(), hidden.end());
     widths.push_back(1);
     for (std::size_t k = 0; k + 1 < widths.size(); ++k) {
         const auto& weight = model.tensor("readout." + std::to_string(k) + ".weight");
-        readout.emplace_back(weight.data(), widths[k], widths[k + 1], blocks_of(widths[k + 1]),
-                             identity(widths[k + 1]));
-        readout_blocks.push_back(blocks_of(widths[k]));
+        maps.emplace_back(weight.data(), widths[k], widths[k + 1], blocks_of(widths[k + 1]),
+                          identity_columns(widths[k + 1]));
+        blocks.push_back(blocks_of(widths[k]));
     }
-    readout_blocks.push_back(1);
-    const int f = a.layers[0].channels_in[0];
-    const int padded = blocks_of(f) * kBlock;
-    embedding.reserve(std::int64_t(n_species) * padded);
-    std::fill(embedding.data(), embedding.data() + std::int64_t(n_species) * padded, real(0));
+    blocks.push_back(1);
+}
+
+template <class real>
+void pack_embedding(const Model& model, int features, Buffer<real>& out) {
     const auto& rows = model.tensor("embedding.weight");
-    for (int k = 0; k < n_species; ++k) {
-        for (int c = 0; c < f; ++c) {
-            embedding[std::int64_t(k) * padded + c] =
-                static_cast<real>(rows[static_cast<std::size_t>(k * f + c)]);
+    const std::int64_t n_species = static_cast<std::int64_t>(model.info.species.size());
+    const std::int64_t padded = blocks_of(features) * kBlock;
+    out.reserve(n_species * padded);
+    std::fill(out.data(), out.data() + n_species * padded, real(0));
+    for (std::int64_t k = 0; k < n_species; ++k) {
+        for (int c = 0; c < features; ++c) {
+            out[k * padded + c] = static_cast<real>(rows[static_cast<std::size_t>(k * features + c)]);
         }
     }
 }
+
+#define QDML_PACK(real)                                                                     \
+    template class PackedLinear<real>;                                                      \
+    template void pack_readout(const Model&, int, const std::vector<int>&,                  \
+                               std::vector<PackedLinear<real>>&, std::vector<int>&);        \
+    template void pack_embedding(const Model&, int, Buffer<real>&);
+QDML_PACK(float)
+QDML_PACK(double)
+#undef QDML_PACK
 
 template struct Weights<float>;
 template struct Weights<double>;

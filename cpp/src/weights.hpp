@@ -49,6 +49,19 @@ private:
     Buffer<real> forward_, transposed_;
 };
 
+/// Blocks of 16 that hold so many channels, and the columns 0..n-1 of a map that moves none.
+int blocks_of(int channels);
+std::vector<int> identity_columns(int n);
+
+/// The read-out maps and the input blocks of each, then 1.
+template <class real>
+void pack_readout(const Model& model, int features, const std::vector<int>& hidden,
+                  std::vector<PackedLinear<real>>& maps, std::vector<int>& blocks);
+
+/// `embedding.weight` as [S][padded features].
+template <class real>
+void pack_embedding(const Model& model, int features, Buffer<real>& out);
+
 template <class real>
 struct LayerWeights {
     LayerShape shape;

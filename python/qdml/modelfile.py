@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from qdml import cartesian
+from qdml import cartesian, paths
 from qdml.document_checks import fault, is_integer
 
 FORMAT = 2
@@ -28,6 +28,7 @@ UNITS = {"length": "angstrom", "energy": "eV"}
 KINDS: dict[str, tuple[int, ModuleType]] = {
     cartesian.SUMMED: (1, cartesian),
     cartesian.SEPARATED: (2, cartesian),
+    paths.KIND: (2, paths),
 }
 DTYPES = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4")}
 # What a document must hold beside `format`, and what a writer may leave out.

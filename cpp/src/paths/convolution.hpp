@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT
+/// Messages along Clebsch-Gordan paths: forward, sender-centric backward, first layer.
+///
+/// For one path, R the radial function and M the coupling matrix of the edge (kernels.hpp):
+///     A_i[m3]  += R Σ_m1 M[m3][m1] H_j[m1]
+///     dE/dH[m1] = R t[m1],  t[m1] = Σ_m3 M[m3][m1] G[m3];   dE/dr = R' Σ_m1 H[m1] t[m1]
+///     dE/dY[m2] = R Σ C[m1 m2 m3] H[m1] G[m3]
+/// Zeros of C and M are known to the compiler. The sums of a row stay in registers; dE/dY and dE/dr
+/// are folded to four lanes' groups before they are added to the moments of the edge. Every sum has
+/// a fixed order, and nothing is written by two threads.
+#pragma once
+
+#include "clebsch_gordan.hpp"
+#include "harmonics.hpp"
+#include "kernels.hpp"
+#include "kernels/simd.hpp"
+
+namespace qdml {
+namespace QDML_ISA {
+
+/// Whether entry k is the first (step -1) or last (step 1) of its pair (m_in, m_out).
+template <class C>
+constexpr bool ends_pair(int k, int step) {
+    const int other = k + step;
+    return other < 0 || other >= C::size || C::entries[other].in != C::entries[k].in ||
+           C::entries[other].out != C::entries[k].out;
+}
+
+template <class F, int... I>
+QDML_INLINE void unroll(const F& body, std::integer_sequence<int, I...>) {
+    (body(std::integral_constant<int, I>()), ...);
+}
+
+/// body(k) for k = 0..N-1, k a constant.
+template <int N, class F>
+QDML_INLINE void unroll(const F& body) {
+    unroll(body, std::make_integer_sequence<int, N>());
+}
+
+/// body(m_in, m_out) for all pairs that the path couples, as constants.
+template <class C, class F>
+QDML_INLINE void for_coupled(const F& body) {
+    unroll<C::size>([&](auto k) {
+        if constexpr (ends_pair<C>(k, -1)) {
+            constexpr CouplingEntry c = C::entries[k];
+            body(std::integral_constant<int, c.in>(), std::integral_constant<int, c.out>());
+        }
+    });
+}
+
+template <class real>
+void path_harmonics(std::int64_t n, const EdgeRecord<real>* edges, std::int64_t stride, real* y) {
+    constexpr int W = kLanes<real>;
+    using V = Register<real>;
+    for (std::int64_t e = 0; e < n; e += W) {
+        V x[3] = {}, out[kHarmonics];
+        for (int lane = 0; lane < W && e + lane < n; ++lane) {
+            for (int k = 0; k < 3; ++k) x[k][lane] = edges[e + lane].direction[k];
+        }
+        harmonics<real>(x[0], x[1], x[2], out);
+        for (int k = 0; k < kHarmonics; ++k) store<real>(y + k * stride + e, out[k]);
+    }
+}
+
+template <class real, int LIn, int LEdge, int LOut>
+void path_couple(std::int64_t n, const real* y, std::int64_t stride, real* m) {
+    using C = Coupling<LIn, LEdge, LOut>;
+    using V = Register<real>;
+    for (std::int64_t e = 0; e < n; e += kLanes<real>) {
+        V sum;
+        unroll<C::size>([&](auto k) {
+            constexpr CouplingEntry c = C::entries[k];
+            const V term = static_cast<real>(c.value) *
+                           load(y + (LEdge * LEdge + c.edge) * stride + e);
+            if constexpr (ends_pair<C>(k, -1)) {
+                sum = term;
+            } else {
+                sum += term;
+            }
+            if constexpr (ends_pair<C>(k, 1)) {
+                store<real>(m + (c.out * (2 * LIn + 1) + c.in) * stride + e, sum);
+            }
+        });
+    }
+}
+
+/// R of an edge, and its derivative when asked for.
+template <class real, bool Derivative>
+QDML_INLINE Register<real> radial(const EdgeRecord<real>& edge, const real* table,
+                                  Register<real>& derivative) {
+    using V = Register<real>;
+    const real* row = table + edge.knot * (2 * kBlock);
+    V value = zero<V>();
+#pragma GCC unroll 4
+    for (int a = 0; a < 4; ++a) {
+        const V c = load(row + a * kBlock);
+        value += edge.weight[a] * c;
+        if constexpr (Derivative) {
+            derivative += edge.weight_derivative[a] * c;
+        }
+    }
+    return value;
+}
+
+template <class real, int LIn, int LEdge, int LOut>
+void path_forward(const PathConvolution<real>& c, const int* rows, int n, const real* h,
+                  std::int64_t h_width, real* out, std::int64_t out_width) {
+    using V = Register<real>;
+    using C = Coupling<LIn, LEdge, LOut>;
+    constexpr int NIn = 2 * LIn + 1, NOut = 2 * LOut + 1;
+    for (int i = 0; i < n; ++i) {
+        const std::int64_t begin = c.row_start[rows[i]], end = c.row_start[rows[i] + 1];
+        for (int lane = 0; lane < kBlock; lane += kLanes<real>) {
+            V sum[NOut] = {};
+            for (std::int64_t e = begin; e < end; ++e) {
+                V unused;
+                const V r = radial<real, false>(c.edges[e], c.table + lane, unused);
+                const real* sender = h + c.other[e] * h_width + lane;
+                const real* m = c.coupling + (e - c.first_edge);
+                if constexpr (LEdge == 0) {
+                    unroll<NOut>([&](auto k) { sum[k] += r * load(sender + k * kBlock); });
+                } else if constexpr (NIn <= NOut) {
+                    V x[NIn];
+                    unroll<NIn>([&](auto k) { x[k] = r * load(sender + k * kBlock); });
+                    for_coupled<C>([&](auto in, auto to) {
+                        sum[to] += m[(to * NIn + in) * c.stride] * x[in];
+                    });
+                } else {
+                    V x[NIn], y[NOut] = {};
+                    unroll<NIn>([&](auto k) { x[k] = load(sender + k * kBlock); });
+                    for_coupled<C>([&](auto in, auto to) {
+                        y[to] += m[(to * NIn + in) * c.stride] * x[in];
+                    });
+                    unroll<NOut>([&](auto k) { sum[k] += r * y[k]; });
+                }
+            }
+            real* to = out + i * out_width + lane;
+            unroll<NOut>([&](auto k) { store<real>(to + k * kBlock, sum[k]); });
+        }
+    }
+}
+
+/// First group of moments of the edges' degree: 0 | 1 | 2, 3 | 4, 5.
+constexpr int moment_group(int l_edge) { return l_edge < 2 ? l_edge : 2 * l_edge - 2; }
+
+/// sums[4] += the lanes of a, b, c, d, as four groups of partial sums or, with narrow registers, sums.
+template <class real>
+QDML_INLINE void add_moments(real* sums, const Register<real>& a, const Register<real>& b,
+                             const Register<real>& c, const Register<real>& d) {
+    constexpr int n = kLanes<real>;
+#ifdef QDML_SHUFFLE
+    if constexpr (n >= 4) {
+        using I = std::make_index_sequence<std::size_t(n)>;
+        const auto ab = fold<n / 2, n>(a, b, I());
+        const auto cd = fold<n / 2, n>(c, d, I());
+        store<real>(sums, load(sums) + fold<n / 4, n>(ab, cd, I()));
+        return;
+    }
+#endif
+    add_sums<real>(sums, a, b, c, d);
+}
+
+/// Lanes of one quantity in a group that add_moments wrote.
+template <class real>
+constexpr int moment_lanes() {
+#ifdef QDML_SHUFFLE
+    return kLanes<real> >= 4 ? kLanes<real> / 4 : 1;
+#else
+    return 1;
+#endif
+}
+
+/// Add dE/dY[0..2 LEdge] and dE/dr of one edge.
+template <class real, int LEdge>
+QDML_INLINE void add_edge_moments(real* moments, const Register<real>* grad_y,
+                                  const Register<real>& grad_r) {
+    using V = Register<real>;
+    real* at = moments + moment_group(LEdge) * kBlock;
+    if constexpr (LEdge == 0) {
+        add_moments<real>(at, grad_r, zero<V>(), zero<V>(), zero<V>());
+    } else if constexpr (LEdge == 1) {
+        add_moments<real>(at, grad_y[0], grad_y[1], grad_y[2], grad_r);
+    } else {
+        add_moments<real>(at, grad_y[0], grad_y[1], grad_y[2], grad_r);
+        if constexpr (LEdge == 2) {
+            add_moments<real>(at + kBlock, grad_y[3], grad_y[4], zero<V>(), zero<V>());
+        } else {
+            add_moments<real>(at + kBlock, grad_y[3], grad_y[4], grad_y[5], grad_y[6]);
+        }
+    }
+}
+
+template <class real, int LIn, int LEdge, int LOut>
+void path_backward(const PathConvolution<real>& c, const int* rows, int n, const real* h,
+                   std::int64_t h_width, const real* g, std::int64_t g_width, real* grad_h,
+                   std::int64_t grad_width, real* moments) {
+    using V = Register<real>;
+    using C = Coupling<LIn, LEdge, LOut>;
+    constexpr int NIn = 2 * LIn + 1, NOut = 2 * LOut + 1;
+    for (int i = 0; i < n; ++i) {
+        const std::int64_t begin = c.row_start[rows[i]], end = c.row_start[rows[i] + 1];
+        for (int lane = 0; lane < kBlock; lane += kLanes<real>) {
+            V own[NIn], sum[NIn];
+            real* to = grad_h + i * grad_width + lane;
+            unroll<NIn>([&](auto k) {
+                own[k] = load(h + rows[i] * h_width + lane + k * kBlock);
+                sum[k] = load(to + k * kBlock);
+            });
+            for (std::int64_t e = begin; e < end; ++e) {
+                V slope = zero<V>();
+                const V r = radial<real, true>(c.edges[e], c.table + lane, slope);
+                const real* receiver = g + c.other[e] * g_width + lane;
+                const real* m = c.coupling + (e - c.first_edge);
+                V other[NOut], t[NIn] = {}, grad_y[2 * LEdge + 1] = {};
+                unroll<NOut>([&](auto k) { other[k] = load(receiver + k * kBlock); });
+                if constexpr (LEdge == 0) {
+                    unroll<NIn>([&](auto k) { t[k] = other[k]; });
+                } else {
+                    V product;
+                    unroll<C::size>([&](auto k) {
+                        constexpr CouplingEntry entry = C::entries[k];
+                        if constexpr (ends_pair<C>(k, -1)) {
+                            t[entry.in] += m[(entry.out * NIn + entry.in) * c.stride] *
+                                           other[entry.out];
+                            product = own[entry.in] * other[entry.out];
+                        }
+                        grad_y[entry.edge] += static_cast<real>(entry.value) * product;
+                    });
+                    unroll<2 * LEdge + 1>([&](auto k) { grad_y[k] *= r; });
+                }
+                V along = zero<V>();
+                unroll<NIn>([&](auto k) {
+                    along += own[k] * t[k];
+                    sum[k] += r * t[k];
+                });
+                add_edge_moments<real, LEdge>(moments + (e - c.first_edge) * kMoments, grad_y,
+                                              slope * along);
+            }
+            unroll<NIn>([&](auto k) { store<real>(to + k * kBlock, sum[k]); });
+        }
+    }
+}
+
+template <class real, int L>
+void path_first_gradient(const PathConvolution<real>& c, const int* rows, int n, const real* h,
+                         std::int64_t h_width, const real* g, std::int64_t g_width,
+                         real* moments) {
+    using V = Register<real>;
+    constexpr int N = 2 * L + 1;
+    for (int i = 0; i < n; ++i) {
+        const std::int64_t begin = c.row_start[rows[i]], end = c.row_start[rows[i] + 1];
+        for (int lane = 0; lane < kBlock; lane += kLanes<real>) {
+            V own[N];
+            unroll<N>([&](auto k) { own[k] = load(g + i * g_width + lane + k * kBlock); });
+            for (std::int64_t e = begin; e < end; ++e) {
+                V slope = zero<V>(), along = zero<V>(), grad_y[N];
+                const V r = radial<real, true>(c.edges[e], c.table + lane, slope);
+                const V s = load(h + c.other[e] * h_width + lane);
+                const real* m = c.coupling + (e - c.first_edge);
+                // C of (0, L, L) is the unit matrix
+                unroll<N>([&](auto k) {
+                    along += (L == 0 ? real(1) : m[k * c.stride]) * own[k];
+                    grad_y[k] = r * s * own[k];
+                });
+                add_edge_moments<real, L>(moments + (e - c.first_edge) * kMoments, grad_y,
+                                          slope * s * along);
+            }
+        }
+    }
+}
+
+template <class real>
+void path_finish(std::int64_t n, const EdgeRecord<real>* edges, const real* moments,
+                 EdgeGradient<real>* gradient) {
+    constexpr int lanes = moment_lanes<real>();
+    for (std::int64_t e = 0; e < n; ++e) {
+        real sum[kMomentGroups][4];
+        for (int group = 0; group < kMomentGroups; ++group) {
+            for (int k = 0; k < 4; ++k) {
+                const real* p = moments + e * kMoments + group * kBlock + k * lanes;
+                real total = 0;
+                for (int lane = 0; lane < lanes; ++lane) total += p[lane];
+                sum[group][k] = total;
+            }
+        }
+        real g[kHarmonics] = {};
+        for (int k = 0; k < 3; ++k) {
+            g[1 + k] = sum[1][k];
+            g[4 + k] = sum[2][k];
+            g[9 + k] = sum[4][k];
+        }
+        g[7] = sum[3][0];
+        g[8] = sum[3][1];
+        for (int k = 0; k < 4; ++k) g[12 + k] = sum[5][k];
+        harmonics_backward(edges[e].direction, g, gradient[e].value);
+        gradient[e].value[3] += sum[0][0] + sum[1][3] + sum[2][3] + sum[4][3];
+    }
+}
+
+}  // namespace QDML_ISA
+}  // namespace qdml
