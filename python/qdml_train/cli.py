@@ -190,6 +190,50 @@ def export(
     export_fit(fit_folder, output, unproven, Console())
 
 
+importers = typer.Typer(
+    no_args_is_help=True, help="Convert potentials of other programs to `.qdml`."
+)
+app.add_typer(importers, name="import")
+
+
+@importers.callback()
+def importer() -> None:
+    """Convert potentials of other programs to `.qdml`.
+
+    Example: python -m qdml_train import sevennet 7net-0 -o 7net-0.qdml
+    """
+
+
+@importers.command("sevennet")
+def import_sevennet(
+    source: Annotated[str, typer.Argument(help="checkpoint file, or 7net-0, 7net-l3i5")],
+    output: Annotated[Path, typer.Option("--output", "-o", help=".qdml file to write")],
+    knots: Annotated[
+        int, typer.Option(help="intervals of the radial tables", min=10, max=100_000)
+    ] = 500,
+) -> None:
+    """Convert a SevenNet checkpoint; prints the largest error of its radial tables.
+
+    Needs torch and sevenn (extra `import-sevennet`).
+
+    Example: python -m qdml_train import sevennet 7net-0 -o 7net-0.qdml
+    """
+    from qdml.modelfile import write_model
+
+    from qdml_train.imports.sevennet import import_checkpoint
+
+    imported = import_checkpoint(source, knots)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    content_hash = write_model(output, imported.document, imported.tensors)
+    console = Console(soft_wrap=True)
+    console.print(
+        f"radial tables: largest error {imported.table_value_error:.1e} of the values, "
+        f"{imported.table_slope_error:.1e} per Å of the derivatives",
+        highlight=False,
+    )
+    console.print(f"wrote {output} ({content_hash[:12]})", highlight=False)
+
+
 def main() -> None:
     """Entry of `python -m qdml_train`."""
     arguments = sys.argv[1:]

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Potentials of other programs converted to `.qdml`."""
