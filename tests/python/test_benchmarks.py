@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from models import architecture
+from qdml.cartesian import n_terms
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import dft_timing
@@ -21,7 +22,7 @@ from support.structures import MODELS
 
 def preset(l_max: int, layers: int, channels: int = 64) -> dict:
     degrees = [l_max] * (layers - 1) + [0]
-    return architecture(degrees, channels, channels, 6.0, 64, [])
+    return architecture(degrees, channels, channels, 6.0, 64, [], "cartesian-summed")
 
 
 def test_full_layer_of_l_max_2_needs_98_and_234():
@@ -60,9 +61,7 @@ def test_stages_add_up_to_the_total():
 
 
 def test_terms_agree_with_the_model():
-    from qdml.modelfile import n_terms
-
-    for l_max in (1, 2):
+    for l_max in (1, 2, 3):
         expected = {"first": (0, l_max), "middle": (l_max, l_max), "last": (l_max, 0)}
         for kind, (l_in, l_out) in expected.items():
             assert counts.FUNCTIONS[l_max][kind] == n_terms(l_in, l_out)
