@@ -169,6 +169,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--nequip-python", help="Python of an environment with torch and nequip")
+    parser.add_argument(
+        "--nequip-modes", nargs="+", choices=rows.NEQUIP_MODES, default=list(rows.NEQUIP_MODES)
+    )
     parser.add_argument("--models", nargs="+", default=list(structures.MODELS))
     parser.add_argument("--sizes", nargs="+", type=int, default=[96, 1000, 4000, 16000])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
@@ -206,8 +209,9 @@ def main() -> None:
         document["best_isa"] = isas[-1]
         document["peak_gflops"] = {isa: peak.measure_peak(isa, folder) for isa in isas}
         plan = rows.plan(
-            presets, options.sizes, isas, options.threads, options.seconds, options.nequip_python
-        )
+            presets, options.sizes, isas, options.threads, options.seconds,
+            options.nequip_python, options.nequip_modes,
+        )  # fmt: skip
         measure_all(plan, document, paths, options, console)
     document["finished"] = True
     compare(document, options.baseline)

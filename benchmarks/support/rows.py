@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ TIME_LIMIT = 420  # s for one row; torch.compile needs the most
 
 def plan(
     presets: list[str], sizes: list[int], isas: list[str], threads: list[int], seconds: float,
-    nequip_python: str | None,
+    nequip_python: str | None, nequip_modes: Sequence[str] = NEQUIP_MODES,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """All rows in the order they are run; `expected` is a first guess of seconds per row."""
     best = isas[-1]
@@ -48,7 +49,7 @@ def plan(
             | {"steps": max(10, int(20 * seconds))}
         )  # fmt: skip
         rows.append(side | {"kind": "jax", "precision": "mixed", "threads": 1, "isa": "xla"})
-        for mode in NEQUIP_MODES if nequip_python else ():
+        for mode in nequip_modes if nequip_python else ():
             rows.append(
                 side | {"kind": "nequip", "mode": mode, "precision": "mixed", "threads": 1,
                         "isa": "torch"}
