@@ -10,10 +10,13 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
 from ase.eos import EquationOfState
 from ase.units import GPa
 from qdml.label.frames import MIN_VACUUM, frame_key, image_distance, is_undersampled
 from qdml.sample.dots import formal_charge
+from qdml.sample.polar_slabs import slab_110
 
 DATA = Path(__file__).resolve().parents[2] / "potentials" / "cdse" / "data"
 LEVEL = "PBE/DZVP-MOLOPT-SR-GTH/GTH-PBE, CP2K 2023.1, 300 Ry, REL 40, XC_DERIV SPLINE2"
@@ -148,3 +151,23 @@ def test_every_start_of_the_dynamics_is_neutral_and_none_is_the_held_out_dot(mon
 def test_no_isomer_of_the_held_out_dot_is_learnt(frames):
     learnt = {f.get_chemical_formula() for f in frames if f.info["split"] != "test"}
     assert "Cd10Cl12Se4" not in learnt
+
+
+def test_the_second_plan_rattles_every_start_at_every_temperature(monkeypatch):
+    monkeypatch.syspath_prepend(str(DATA))
+    plan = runpy.run_path(str(DATA / "plan_surfaces.py"))
+    starts = [slab_110(), slab_110(n_layers=3)]
+    frames = plan["rattled"]("slab-110", starts, {300: 2, 600: 1})
+    assert [len(f) for f in frames] == [32, 32, 32, 24, 24, 24]
+    assert [f.info["temperature"] for f in frames] == [300, 300, 600] * 2
+    assert [f.info["split"] for f in frames] == ["train"] * 3 + ["valid"] + ["train"] * 2
+    assert len({f.positions.tobytes() for f in frames}) == 6
+
+
+def test_the_dynamics_of_the_third_plan_name_their_frames(monkeypatch):
+    monkeypatch.syspath_prepend(str(DATA))
+    plan = runpy.run_path(str(DATA / "sample_md.py"))
+    start = plan["Start"]("bulk", bulk("Cu", cubic=True), (300, 600), 2)
+    frames = list(plan["trajectory"](start, 7, EMT()))
+    assert [f.info["trajectory"] for f in frames] == ["bulk-7-300K"] * 2 + ["bulk-7-600K"] * 2
+    assert [f.info["temperature"] for f in frames] == [300, 300, 600, 600]

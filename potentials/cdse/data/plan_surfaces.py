@@ -30,13 +30,13 @@ CLUSTERS = ((0, 2), (0, 3), (0, 4), (1, 1), (1, 2), (1, 3), (2, 1), (2, 2))
 
 
 def rattled(
-    origin: str, start: Atoms, counts: dict[int, int], softest: float = 0.25
+    origin: str, starts: list[Atoms], counts: dict[int, int], softest: float = 0.25
 ) -> list[Atoms]:
-    """Thermal copies of one structure, as many as `counts` says at each temperature (K)."""
-    temperatures = [t for t, n in counts.items() for _ in range(n)]
+    """Thermal copies of structures, as many of each as `counts` says at each temperature (K)."""
+    copies = [(start, t) for start in starts for t, n in counts.items() for _ in range(n)]
     return [
         tagged(rattle_thermally(start, t, seeded(origin, i), softest), origin, i)
-        for i, t in enumerate(temperatures)
+        for i, (start, t) in enumerate(copies)
     ]
 
 

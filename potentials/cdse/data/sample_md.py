@@ -17,13 +17,13 @@ from pathlib import Path
 
 import ase.io
 import numpy as np
-from ase import Atoms, units
+from ase import Atoms
 from ase.calculators.calculator import Calculator
-from ase.md.langevin import Langevin
 from ase.optimize import FIRE
 from plan_surfaces import DOTS
 from qdml.build import build_dot
 from qdml.sample import clusters, polar_slabs, slabs
+from qdml.sample.dynamics import sample_md
 
 HELD_OUT = (4, 6)
 """(CdSe)4(CdCl2)6 is the composition of the held-out dot Cd10Se4Cl12: no isomer of it trains."""
@@ -116,24 +116,21 @@ def trajectory(start: Start, number: int, calculator: Calculator) -> Iterator[At
     relaxed.calc = calculator
     FIRE(relaxed, logfile=None, maxstep=0.1).run(fmax=0.15, steps=40)
     for temperature in start.temperatures:
-        rng = np.random.default_rng([zlib.crc32(f"{start.origin} {number}".encode()), temperature])
-        atoms = relaxed.copy()
-        atoms.calc = calculator
-        thermal = np.sqrt(atoms.get_masses() * units.kB * temperature)
-        atoms.set_momenta(thermal[:, None] * rng.standard_normal((len(atoms), 3)))
-        dynamics = Langevin(
-            atoms, TIMESTEP * units.fs, temperature_K=temperature, friction=FRICTION / units.fs,
-            rng=rng, fixcm=False,
-        )  # fmt: skip
-        for _ in range(start.n_frames):
-            dynamics.run(STEPS)
-            frame = Atoms(
-                atoms.numbers, atoms.positions.round(6), cell=start.atoms.cell, pbc=start.atoms.pbc
-            )
+        frames = sample_md(
+            relaxed,
+            calculator,
+            temperature=temperature,
+            n_steps=STEPS * start.n_frames,
+            every=STEPS,
+            timestep=TIMESTEP,
+            friction=FRICTION,
+            seed=[zlib.crc32(f"{start.origin} {number}".encode()), temperature],
+        )
+        for frame in frames:
+            frame.positions = frame.positions.round(6)
             frame.info.update(
                 origin=f"{start.origin}-md",
                 trajectory=f"{start.origin}-{number}-{temperature}K",
-                temperature=float(temperature),
             )
             if "kpoints" in start.atoms.info:
                 frame.info["kpoints"] = start.atoms.info["kpoints"]

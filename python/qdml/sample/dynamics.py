@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from ase import Atoms, units
@@ -27,10 +27,11 @@ def sample_md(
     n_steps: int,
     every: int,
     timestep: float = 1.0,
-    seed: int = 0,
+    friction: float = FRICTION,
+    seed: int | Sequence[int] = 0,
     on_step: Callable[[int], None] | None = None,
 ) -> list[Atoms]:
-    """Frames of a Langevin run, one each `every` steps; temperature K, timestep fs.
+    """Frames of a Langevin run, one each `every` steps; temperature K, timestep fs, friction 1/fs.
 
     A run in which atoms collapse or energies turn non-finite is cut there and what came before is
     returned; LabelError when nothing came before. on_step is told every stored step.
@@ -44,7 +45,7 @@ def sample_md(
         atoms,
         timestep * units.fs,
         temperature_K=temperature,
-        friction=FRICTION / units.fs,
+        friction=friction / units.fs,
         rng=rng,
         fixcm=False,  # ASE's own removal of the drift does not sample the canonical ensemble
     )
