@@ -13,30 +13,12 @@
 #include <algorithm>
 #include <memory>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include "threads.hpp"
 
 namespace qdml {
 namespace {
 
 constexpr int kTile = 48;  // atoms; the scratch of a tile stays in the second-level cache
-
-int max_threads() {
-#ifdef _OPENMP
-    return omp_get_max_threads();
-#else
-    return 1;
-#endif
-}
-
-int this_thread() {
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
 
 }  // namespace
 
