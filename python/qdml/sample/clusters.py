@@ -1,4 +1,4 @@
-"""Random neutral clusters (CdSe)m(CdCl2)n: corners, edges and contacts no crystal cut shows."""
+"""Random neutral clusters of ions, (CdSe)m(CdCl2)n and its kin: corners no crystal cut shows."""
 # SPDX-License-Identifier: MIT
 
 from __future__ import annotations
@@ -9,33 +9,41 @@ from ase.neighborlist import neighbor_list
 from ase.units import Bohr, Hartree
 from scipy.optimize import minimize
 
-from qdml.errors import LabelError
+from qdml.build.charges import OXIDATION, total_oxidation
+from qdml.errors import LabelError, StructureError
 from qdml.sample.dots import relax_gfn1
+
+ION_DISTANCE = {
+    ("Cd", "Cd"): 2.9, ("Cd", "Se"): 2.68, ("Cd", "Cl"): 2.5,
+    ("Se", "Se"): 3.6, ("Cl", "Se"): 3.5, ("Cl", "Cl"): 3.5,
+    ("Pb", "Pb"): 3.5, ("Pb", "Se"): 2.9, ("Cl", "Pb"): 2.7,
+    ("In", "In"): 3.0, ("In", "P"): 2.54, ("Cl", "In"): 2.45, ("P", "P"): 3.7, ("Cl", "P"): 3.5,
+    ("Cs", "Cs"): 4.4, ("Br", "Cs"): 3.4, ("Cs", "Pb"): 4.0, ("Br", "Pb"): 2.85, ("Br", "Br"): 3.7,
+}  # fmt: skip
+"""Distance (A) at which Born repulsion balances an attraction as strong as the pair's Coulomb
+force: the bond length of opposite ions in small clusters, a soft core of like ones."""
 
 MIN_DISTANCE = {
     ("Cd", "Cd"): 3.0, ("Cd", "Se"): 2.4, ("Cd", "Cl"): 2.2,
     ("Se", "Se"): 3.4, ("Cl", "Se"): 3.2, ("Cl", "Cl"): 3.2,
 }  # fmt: skip
+MIN_DISTANCE |= {p: round(0.9 * d, 2) for p, d in ION_DISTANCE.items() if p not in MIN_DISTANCE}
 """Shortest distances (A) of a random start: near neighbours of opposite charge, others apart."""
 
-NOT_A_BOND = {("Se", "Se"): 2.8, ("Cl", "Se"): 2.6, ("Cl", "Cl"): 2.6, ("Cd", "Cd"): 2.7}
+NOT_A_BOND = {
+    ("Se", "Se"): 2.8, ("Cl", "Se"): 2.6, ("Cl", "Cl"): 2.6, ("Cd", "Cd"): 2.7, ("Pb", "Pb"): 3.0,
+    ("In", "In"): 2.9, ("P", "P"): 2.6, ("Cl", "P"): 2.5, ("Br", "Br"): 2.9,
+}  # fmt: skip
 """A relaxed cluster with a pair shorter than this (A) has found a redox reaction, not a dot."""
 
-BOND = {("Cd", "Se"): 3.1, ("Cd", "Cl"): 3.0}
-"""Longest Cd-anion distance (A) that still ties a relaxed cluster together."""
+BOND = {
+    ("Cd", "Se"): 3.1, ("Cd", "Cl"): 3.0, ("Pb", "Se"): 3.5, ("Cl", "Pb"): 3.4, ("In", "P"): 3.0,
+    ("Cl", "In"): 2.9, ("Br", "Cs"): 4.2, ("Br", "Pb"): 3.5,
+}  # fmt: skip
+"""Longest cation-anion distance (A) that still ties a relaxed cluster together."""
 
 VOLUME_PER_ATOM = 32.0
 """A^3; zinc-blende CdSe has 30."""
-
-CHARGE = {"Cd": 1.0, "Se": -1.0, "Cl": -0.5}
-"""Ionic charges (e) that order the random start; half the formal ones, as in rigid-ion models."""
-
-ION_DISTANCE = {
-    ("Cd", "Cd"): 2.9, ("Cd", "Se"): 2.68, ("Cd", "Cl"): 2.5,
-    ("Se", "Se"): 3.6, ("Cl", "Se"): 3.5, ("Cl", "Cl"): 3.5,
-}  # fmt: skip
-"""Distance (A) at which Born repulsion balances an attraction as strong as the pair's Coulomb
-force: the bond length of opposite ions, a soft core of like ones."""
 
 BORN_EXPONENT = 9
 
@@ -43,6 +51,17 @@ BORN_EXPONENT = 9
 def random_cluster(n_selenide: int, n_chloride: int, rng: np.random.Generator) -> Atoms:
     """Unrelaxed (CdSe)m(CdCl2)n with random positions in a sphere, m n_selenide, n n_chloride."""
     symbols = ["Cd"] * (n_selenide + n_chloride) + ["Se"] * n_selenide + ["Cl"] * 2 * n_chloride
+    return random_ions(symbols, rng)
+
+
+def random_ions(symbols: list[str], rng: np.random.Generator) -> Atoms:
+    """Ions of `ION_DISTANCE` at random places in a sphere, no pair nearer than `MIN_DISTANCE`.
+
+    Raises StructureError for a cluster that is not neutral by oxidation numbers.
+    """
+    charge = total_oxidation(symbols)
+    if charge:
+        raise StructureError(f"{''.join(symbols)} carries {charge:+d} e by oxidation numbers")
     radius = (0.75 / np.pi * VOLUME_PER_ATOM * len(symbols)) ** (1 / 3)
     while True:  # the sphere grows slowly, so this ends
         positions = _placed(symbols, radius, rng)
@@ -71,12 +90,13 @@ def order_ions(cluster: Atoms) -> Atoms:
     """Copy of a cluster relaxed as ions, so that every anion sits between cations.
 
     E = sum over pairs k q_i q_j / r + k |q_i q_j| d^(n-1) / (n r^n) with d of `ION_DISTANCE` and
-    n = `BORN_EXPONENT` (Born and Lande 1918), k = 14.4 eV A. Without it a quantum-chemical
-    relaxation of a random start ends in Se-Se and Se-Cl bonds, which no dot has.
+    n = `BORN_EXPONENT` (Born and Lande 1918), k = 14.4 eV A, q half the oxidation
+    numbers as in rigid-ion models. Without it a quantum-chemical relaxation of a random start ends
+    in Se-Se and Se-Cl bonds, which no dot has.
     """
     symbols = cluster.get_chemical_symbols()
     first, second = np.triu_indices(len(symbols), 1)
-    charges = np.array([CHARGE[s] for s in symbols])
+    charges = 0.5 * np.array([OXIDATION[s] for s in symbols])
     product = Hartree * Bohr * charges[first] * charges[second]
     d = np.array(
         [_pair(ION_DISTANCE, symbols[i], symbols[j]) for i, j in zip(first, second, strict=True)]
@@ -104,7 +124,7 @@ def _pair(table: dict[tuple[str, str], float], first: str, second: str) -> float
 
 
 def is_sound(atoms: Atoms) -> bool:
-    """Whether a relaxed cluster is one piece of Cd-anion bonds without bonds between like ions."""
+    """Whether a relaxed cluster is one piece of cation-anion bonds, none between like ions."""
     if len(neighbor_list("i", atoms, {key: value for key, value in NOT_A_BOND.items()})):
         return False
     first, second = neighbor_list("ij", atoms, BOND)

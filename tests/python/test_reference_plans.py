@@ -1,0 +1,164 @@
+"""Slabs, clusters and splits of the reference plans of PbSe, InP and CsPbBr3."""
+# SPDX-License-Identifier: MIT
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.lj import LennardJones
+from ase.neighborlist import neighbor_list
+from qdml.build.charges import total_oxidation
+from qdml.errors import StructureError
+from qdml.label.frames import is_undersampled
+from qdml.sample import clusters, ionic_slabs
+
+COMMON = Path(__file__).resolve().parents[2] / "potentials" / "common"
+
+
+@pytest.fixture(scope="module")
+def plans():
+    sys.path.insert(0, str(COMMON))
+    try:
+        import make_frames
+        import materials
+
+        yield make_frames, materials
+    finally:
+        sys.path.remove(str(COMMON))
+        for name in ("make_frames", "materials"):
+            sys.modules.pop(name, None)
+
+
+def boxed(slab):
+    box = slab.copy()
+    box.center(vacuum=8.0, axis=2)
+    return box
+
+
+def coordination(atoms, symbol, cutoff):
+    center = neighbor_list("i", atoms, cutoff)
+    counts = np.bincount(center, minlength=len(atoms))
+    return sorted(set(counts[atoms.symbols == symbol].tolist()))
+
+
+def test_bare_rocksalt_slabs_keep_the_bulk_between_their_faces():
+    slab = boxed(ionic_slabs.rocksalt_slab("100", 4, a=6.2))
+    assert slab.get_chemical_formula() == "Pb16Se16"
+    assert coordination(slab, "Pb", 3.2) == coordination(slab, "Se", 3.2) == [5, 6]
+    slab = boxed(ionic_slabs.rocksalt_slab("110", 5, a=6.2))
+    assert slab.get_chemical_formula() == "Pb10Se10"
+    assert coordination(slab, "Pb", 3.2) == [4, 6]
+    assert len(np.unique(slab.positions[:, 2].round(3))) == 5
+
+
+@pytest.mark.parametrize("n_cation_layers", [2, 3, 4])
+def test_rocksalt_111_is_neutral_under_a_full_layer_of_halide(n_cation_layers):
+    slab = boxed(ionic_slabs.rocksalt_slab_111("Br", n_cation_layers, a=6.2))
+    assert total_oxidation(slab.get_chemical_symbols()) == 0
+    assert coordination(slab, "Pb", 3.2) == [6]  # the halide sits where the anion would
+    assert coordination(slab, "Br", 3.2) == [3]
+    faces = np.unique(slab.positions[slab.symbols == "Br", 2].round(3))
+    assert len(faces) == 2
+    assert faces[0] == slab.positions[:, 2].min().round(3)
+
+
+@pytest.mark.parametrize(("termination", "n_layers"), [("CsBr", 5), ("PbBr2", 5), ("CsBr", 3)])
+def test_perovskite_slabs_end_in_the_layer_asked_for(termination, n_layers):
+    slab = boxed(ionic_slabs.perovskite_slab(termination, n_layers, a=6.0))
+    assert total_oxidation(slab.get_chemical_symbols()) == 0
+    low = slab[slab.positions[:, 2] < slab.positions[:, 2].min() + 0.1]
+    assert low.get_chemical_formula(mode="reduce").startswith(
+        {"CsBr": "CsBr", "PbBr2": "PbBr2"}[termination][:2]
+    )
+    assert coordination(slab, "Pb", 3.1) == ([5, 6] if termination == "PbBr2" else [6])
+
+
+def test_slabs_that_do_not_exist_are_refused():
+    with pytest.raises(StructureError, match="facet 210"):
+        ionic_slabs.rocksalt_slab("210")
+    for termination, n_layers in (("PbBr", 5), ("CsBr", 4)):
+        with pytest.raises(StructureError, match="odd number"):
+            ionic_slabs.perovskite_slab(termination, n_layers)
+    with pytest.raises(StructureError, match="not a perovskite"):
+        ionic_slabs.perovskite_slab("CsBr", formula="CsBr")
+
+
+def test_charged_clusters_are_refused():
+    with pytest.raises(StructureError, match=r"carries \+1 e"):
+        clusters.random_ions(["Pb", "Cl"], np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("symbols", ["PbPbSeClCl", "InInPClClCl", "CsCsPbBrBrBrBr"])
+def test_clusters_of_other_ions_order_themselves(symbols):
+    rng = np.random.default_rng(4)
+    start = clusters.random_ions(Atoms(symbols).get_chemical_symbols(), rng)
+    ordered = clusters.order_ions(start)
+    assert clusters.is_sound(ordered)
+    for pair, limit in clusters.MIN_DISTANCE.items():
+        assert neighbor_list("d", start, {pair: limit - 1e-9}).size == 0
+
+
+@pytest.mark.parametrize("material", ["PbSe", "InP", "CsPbBr3"])
+def test_every_slab_of_a_plan_is_neutral_and_sampled(plans, material):
+    make_frames, materials = plans
+    plan = materials.PLANS[material]()
+    rng = np.random.default_rng(0)
+    for name, slab in plan.slabs.items():
+        assert total_oxidation(slab.get_chemical_symbols()) == 0, name
+        assert not is_undersampled(slab), name
+        distances = boxed(slab).get_all_distances(mic=True)
+        np.fill_diagonal(distances, np.inf)
+        assert distances.min() > 2.2, name
+        salted = make_frames.with_salt(slab, plan.units[-1], rng)
+        assert total_oxidation(salted.get_chemical_symbols()) == 0
+    assert plan.test_dot in plan.dots
+
+
+def test_tilted_perovskite_keeps_its_octahedra(plans):
+    _, materials = plans
+    tilted = materials.PLANS["CsPbBr3"]().phases["bulk-tilted"]
+    assert tilted.get_chemical_formula() == "Br12Cs4Pb4"
+    bonds = neighbor_list("d", tilted, {("Pb", "Br"): 3.4})
+    assert len(bonds) == 2 * 6 * 4
+    assert np.ptp(bonds) < 0.1
+    angles = []
+    for bromine in np.flatnonzero(tilted.symbols == "Br"):
+        first, second = np.flatnonzero(
+            (tilted.symbols == "Pb") & (tilted.get_distances(bromine, range(20), mic=True) < 3.4)
+        )
+        angles.append(tilted.get_angle(first, bromine, second, mic=True))
+    assert max(angles) < 170.0  # every Pb-Br-Pb is bent
+
+
+def test_held_out_frames_follow_temperature_and_dot(plans):
+    make_frames, materials = plans
+    plan = materials.PLANS["PbSe"]()
+    assert make_frames.split_of(plan, "bulk-600K", 0) == "test"
+    assert make_frames.split_of(plan, "dot-Pb13Se6Cl14", 1) == "test"
+    assert make_frames.split_of(plan, "bulk-300K", 3) == "valid"
+    assert make_frames.split_of(plan, "bulk-300K", 4) == "train"
+    assert make_frames.split_of(plan, "dimer-PbSe", 3) == "train"
+
+
+def test_a_queue_that_ends_early_holds_every_kind(plans):
+    make_frames, materials = plans
+    plan = materials.PLANS["InP"]()
+    made = [(origin, Atoms("In")) for origin in ("bulk-300K", "slab-110", "dimer-InP") * 8]
+    frames = make_frames.queue(plan, iter(made))
+    assert len(frames) == 24
+    assert {f.info["origin"] for f in frames[:3]} == {"bulk-300K", "slab-110", "dimer-InP"}
+
+
+def test_heated_frames_keep_the_mesh_and_their_seed(plans):
+    make_frames, _ = plans
+    start = Atoms("Ar2", [[0, 0, 0], [1.2, 0, 0]], cell=[8, 8, 8], pbc=True)
+    start.info["kpoints"] = [2, 2, 2]
+    one, two = (
+        make_frames.heated(start, LennardJones(sigma=1.0, epsilon=0.5, rc=3.0), "x", 100, 2, 0)
+        for _ in range(2)
+    )
+    assert len(one) == 2
+    assert one[0].info["kpoints"] == [2, 2, 2]
+    assert np.array_equal(one[1].positions, two[1].positions)
