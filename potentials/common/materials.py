@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
 from ase import Atoms
 from ase.build import bulk
 from qdml.sample import ionic_slabs, polar_slabs, slabs
+from qdml.validate.crystal import phase_cell
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def indium_phosphide() -> Plan:
 
 def caesium_lead_bromide() -> Plan:
     """Cubic perovskite and what it tilts into; both (100) terminations; Cs-poor cubes."""
-    cell = _perovskite_cell()
-    tilted = _tilted_cell()
+    cell = phase_cell("CsPbBr3", "cubic")
+    tilted = phase_cell("CsPbBr3", "tilted")
     return Plan(
         cell,
         cell.repeat(2),
@@ -166,34 +166,3 @@ def _free_hollow(slab: Atoms) -> list[float]:
                 best, found = nearest, [point[0], point[1], z]
     assert found is not None
     return found
-
-
-def _perovskite_cell(a: float = 6.0) -> Atoms:
-    """Cubic CsPbBr3, five atoms."""
-    places = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
-    return Atoms("CsPbBr3", scaled_positions=places, cell=[a, a, a], pbc=True)
-
-
-def _tilted_cell(a: float = 6.0, angle: float = 0.12) -> Atoms:
-    """sqrt(2) x sqrt(2) x 2 cell (20 atoms) with a-a-c+ tilts (Glazer), the start of Pnma.
-
-    Bromides are turned about each Pb by `angle` (rad): in antiphase about the two pseudo-cubic
-    axes of the plane, in phase along c. Relax before use.
-    """
-    cubic = _perovskite_cell(a)
-    atoms = Atoms(cell=[[a, a, 0], [-a, a, 0], [0, 0, 2 * a]], pbc=True)
-    for x, y, z in ((0, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1)):
-        part = cubic.copy()
-        parity = (-1) ** (x + y + z)
-        in_phase = (-1) ** (x + y)
-        axis = angle * np.array([parity, parity, 1.3 * in_phase])
-        centre = np.full(3, a / 2)
-        for atom in part:
-            if atom.symbol == "Br":
-                offset = atom.position - centre
-                # only the octahedron of this Pb owns the bromide: half of the turn each side
-                atom.position += np.cross(axis, offset)
-        part.positions += np.array([x, y, z]) * a
-        atoms += Atoms(part.numbers, part.positions)
-    atoms.wrap()
-    return atoms

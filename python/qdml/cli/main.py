@@ -20,6 +20,10 @@ COMMANDS = {
     "label": ("qdml.cli.label", "Compute reference energies and forces (CP2K or GFN1-xTB)."),
     "lmp": ("qdml.cli.lmp", "Run LAMMPS with pair_style qdml and MPI set up."),
     "verify": ("qdml.cli.verify", "Check LAMMPS with a potential: forces, ranks, restart, units."),
+    "validate": (
+        "qdml.cli.validate",
+        "Check a potential against its DFT level, literature and dynamics of a dot.",
+    ),
     "analyse": ("qdml.cli.analyse", "Write one HTML report of a fit and a LAMMPS run."),
     "film": ("qdml.cli.film", "Put copies of a dot with its shell into a film."),
     "info": ("qdml.cli.info", "Describe a .qdml file or a structure."),
