@@ -16,12 +16,15 @@ import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 from models import random_model
 from qdml.analyse.curves import read_metrics
+from qdml.analyse.groups import region_letters
 from qdml.analyse.inputs import Paths
 from qdml.analyse.parity import errors, read_evaluation
 from qdml.analyse.report import make_report
+from qdml.analyse.smoke import run_nve, write_smoke
 from qdml.analyse.timing import compare, dft_cost
 from qdml.cli.main import make_app, run_guarded
 from qdml.errors import DataError
+from test_analyse_evaluation import Resting
 from test_analyse_log import nve_log
 from test_analyse_structure import zinc_blende_cluster
 
@@ -39,7 +42,7 @@ def evaluation_frame(split, origin, force_error, energy_error, seed):
     return {
         "file": "frames.extxyz", "index": seed, "split": split, "origin": origin,
         "temperature": 300.0, "formula": atoms.get_chemical_formula(), "n_atoms": n,
-        "numbers": atoms.numbers.tolist(),
+        "numbers": atoms.numbers.tolist(), "kind": "dot", "region": region_letters([atoms])[0],
         "energy": {"reference": -100.0 * n - seed, "predicted": -100.0 * n - seed
                    + n * energy_error},
         "forces": {"reference": reference.tolist(),
@@ -108,9 +111,13 @@ def folder(tmp_path_factory):
             evaluation_frame("test", "dot-cl", FORCE_ERROR, ENERGY_ERROR, 2),
             evaluation_frame("test", "dot-cl", FORCE_ERROR, -ENERGY_ERROR, 3),
         ],
-        "summary": {},
+        "summary": {}, "data_hash": "0123456789abcdef",
     }  # fmt: skip
     (fit / "evaluation.json").write_text(json.dumps(document))
+    smoke = run_nve(zinc_blende_cluster(), Resting(), "dot-cl, frame 2", 0.02)
+    write_smoke(fit / "nve.json", smoke)
+    finding = {"level": "WARN", "check": "net force", "message": "0.3 < 0.5", "fix": "look"}
+    (fit / "findings.json").write_text(json.dumps([finding | {"frames": []}]))
     (fit / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in metrics_lines()))
     (fit / "config.yaml").write_text("output: fit\nmodel: {cutoff: 5.0} # a < b\n")
     write_dump(folder / "nve.lammpstrj")
@@ -134,15 +141,16 @@ def report(folder):
 
 def test_summary_numbers(report):
     stdout, page, numbers = report
-    force, energy, drift = numbers["summary"]
+    force, energy, drift, smoke = numbers["summary"]
     assert force["value"] == pytest.approx(1000 * FORCE_ERROR)
     assert energy["value"] == pytest.approx(1000 * ENERGY_ERROR)
     assert drift["value"] == pytest.approx(4e-6, abs=3e-7)
-    assert [v["state"] for v in numbers["summary"]] == ["PASS"] * 3
+    assert smoke["value"] == 0
+    assert [v["state"] for v in numbers["summary"]] == ["PASS"] * 4
     assert "Force RMSE: 100 meV/Å" in stdout
     assert '<span class="value">100 meV/Å</span>' in page
     assert '<span class="value">2 meV/atom</span>' in page
-    assert page.count('<li class="PASS">') == 3
+    assert page.count('<li class="PASS">') == 4
     assert numbers["missing"] == {}
 
 
@@ -163,20 +171,29 @@ def test_sections_hold_their_numbers(report):
     assert numbers["cost"]["ratios"][0]["ratio_per_atom"] == pytest.approx((60 / 17) / (md / 108))
     files = numbers["versions"]["files"]
     assert sorted(Path(name).name for name in files) == [
-        "config.yaml", "evaluation.json", "frames.extxyz", "metrics.jsonl", "model.qdml",
-        "nve.lammpstrj", "nve.log",
+        "config.yaml", "evaluation.json", "findings.json", "frames.extxyz", "metrics.jsonl",
+        "model.qdml", "nve.json", "nve.lammpstrj", "nve.log",
     ]  # fmt: skip
+    assert numbers["data"]["data_hash"] == "0123456789abcdef"
+    assert numbers["data"]["findings"][0]["check"] == "net force"
+    assert "0.3 &lt; 0.5" in page
+    test = numbers["parity"]["test"]
+    assert set(test["region"]) == {"core", "surface", "ligand"}
+    assert sum(row["n_atoms"] for row in test["region"].values()) == test["all"]["all"]["n_atoms"]
+    assert list(test["size"]) == ["dot, 16-31 atoms"]
+    assert numbers["parity"]["worst"][0]["force_rmse_mev_per_angstrom"] == pytest.approx(100)
+    assert "calibration" not in numbers  # one potential has no spread
     assert numbers["versions"]["model"]["hash"] in page
     assert "hashes differ" not in page
     assert "{cutoff: 5.0} # a &lt; b" in page
-    for k in range(1, 8):
+    for k in range(1, 10):
         assert f'<section id="s{k}">' in page
 
 
 def test_page_is_self_contained(report):
     _, page, _ = report
     images = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
-    assert len(images) == 7
+    assert len(images) == 9
     assert page.count("src=") == len(images)
     assert "<script" not in page
     assert "<link" not in page
@@ -189,11 +206,11 @@ def test_page_is_self_contained(report):
 def test_each_missing_input_is_named(folder):
     report = make_report(Paths(log=folder / "nve.log"))
     assert set(report.missing) == {
-        "metrics", "evaluation", "config", "model", "trajectory", "reference",
+        "findings", "metrics", "evaluation", "nve", "config", "model", "trajectory", "reference",
     }  # fmt: skip
     for option in ("--fit", "--trajectory", "--reference"):
         assert f"{option} was not given" in report.page
-    assert [v.state for v in report.verdicts] == ["MISSING", "MISSING", "PASS"]
+    assert [v.state for v in report.verdicts] == ["MISSING", "MISSING", "PASS", "MISSING"]
     report = make_report(Paths(reference=[folder / "frames.extxyz"]))
     assert "--log was not given" in report.page
     assert "DFT dots: 3 frames" in report.page
@@ -222,7 +239,7 @@ def test_verdicts_fail_and_unsure(folder, tmp_path):
     (tmp_path / "evaluation.json").write_text(json.dumps(document))
     (tmp_path / "model.qdml").write_bytes((folder / "fit" / "model.qdml").read_bytes())
     states = [v.state for v in make_report(Paths(fit=tmp_path)).verdicts]
-    assert states == ["FAIL", "FAIL", "MISSING"]
+    assert states == ["FAIL", "FAIL", "MISSING", "MISSING"]
 
 
 def test_held_out_error_is_not_the_training_error(folder):
@@ -275,6 +292,9 @@ def change(path):
         (change(["numbers", [999] * 17]), "frame 1: atomic numbers"),
         (change(["forces", "predicted", [[0, 0, 0]]]), "frame 1: 'forces' has shape"),
         (change(["forces", "reference", None]), "frame 1: 'forces' needs"),
+        (change(["region", "ccc"]), "frame 1: 'region' needs one of the letters c, s, l per atom"),
+        (change(["region", "x" * 17]), "frame 1: 'region' needs"),
+        (change(["forces", "spread", [0.1]]), "frame 1: 'spread' has shape (1,), expected (17,)"),
         (change(["energy", "predicted", "low"]), "frame 1: 'energy' is not a regular"),
         (change(["energy", "predicted", float("nan")]), "not finite"),
     ],
@@ -312,6 +332,7 @@ def test_damaged_metrics(tmp_path, line, message):
         (["--log", "word.txt"], "not a LAMMPS log"),
         (["--reference", "word.txt"], "word.txt"),
         (["--trajectory", "word.txt"], "not a LAMMPS text dump"),
+        (["--fit", "broken"], "findings.json: expected a list of findings"),
         (["--log", "absent.log", "-o", "report.pdf"], "end in .html"),
     ],
 )
@@ -319,6 +340,8 @@ def test_bad_input_exits_2_with_one_message(tmp_path, monkeypatch, capsys, argum
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "findings.json").write_text('[{"level": "PASS"}]')
     (tmp_path / "word.txt").write_text("not what was asked for\n")
     with pytest.raises(SystemExit) as stop:
         run_guarded(make_app(["analyse"]), ["analyse", *arguments])

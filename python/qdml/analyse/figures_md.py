@@ -24,12 +24,12 @@ SOURCES = {
 
 
 @styled
-def draw_drift(drift: Drift, limit: float) -> Figure:
+def draw_drift(drift: Drift, limit: float, label: str = "LAMMPS") -> Figure:
     """Total energy per atom with its line, and temperature, over time."""
     has_temperature = drift.temperature is not None
     figure, axes = new_figure(1, 2 if has_temperature else 1, 2.9)
     axis, t = axes[0, 0], drift.time_ps
-    axis.plot(t, 1e6 * drift.energy, color="#0072B2", linewidth=0.8, label="LAMMPS")
+    axis.plot(t, 1e6 * drift.energy, color="#0072B2", linewidth=0.8, label=label)
     line = drift.intercept + drift.slope * t
     axis.plot(
         t,

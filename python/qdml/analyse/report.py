@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import qdml
-from qdml.analyse import html, sections_fit, sections_md, sections_structure
+from qdml.analyse import (
+    html,
+    sections_eval,
+    sections_fit,
+    sections_md,
+    sections_structure,
+    sections_versions,
+)
 from qdml.analyse.drift import Drift
+from qdml.analyse.frames import Reference
 from qdml.analyse.inputs import (
     DRIFT_LIMIT,
     ENERGY_LIMIT,
@@ -20,14 +28,18 @@ from qdml.analyse.inputs import (
     Paths,
     read_inputs,
 )
+from qdml.analyse.smoke import DRIFT_LIMIT as SMOKE_LIMIT
 from qdml.errors import DataError
 
 REPORT_FORMAT = 1
 
+RUN_INPUTS = ("log", "trajectory", "run", "drift")
+"""What only the sections on a LAMMPS run need."""
+
 
 @dataclass
 class Verdict:
-    """One acceptance number: PASS, FAIL, UNSURE (too short to tell) or MISSING."""
+    """One acceptance number: PASS, WARN, FAIL, UNSURE (too short to tell) or MISSING."""
 
     name: str
     state: str
@@ -47,46 +59,67 @@ class Report:
     missing: dict[str, str]
 
 
-def make_report(paths: Paths, title: str = "qdml report") -> Report:
-    """Read the inputs and build the report. Raises DataError as `read_inputs` does."""
+def make_report(
+    paths: Paths,
+    title: str = "qdml report",
+    reference: Reference | None = None,
+    only_fit: bool = False,
+) -> Report:
+    """Read the inputs and build the report. Raises DataError as `read_inputs` does.
+
+    `reference` are the labelled frames where they are at hand, instead of files of them. With
+    `only_fit` the sections on a LAMMPS run are left out instead of being named as missing.
+    """
     inputs = read_inputs(paths)
-    data_html, data = sections_fit.data_section(inputs)
-    curves_html, curves = sections_fit.curves_section(inputs)
+    if reference is not None:
+        inputs.reference = reference
+        inputs.missing.pop("reference")
+    sections = [("data", "Reference data", sections_fit.data_section(inputs))]
+    if inputs.curves or not only_fit:
+        sections.append(("learning", "Learning curves", sections_fit.curves_section(inputs)))
     parity_html, parity = sections_fit.parity_section(inputs)
-    run_html, run, drift = sections_md.run_section(inputs)
-    distances_html, distances = sections_structure.distance_section(inputs)
-    cost_html, cost = sections_md.cost_section(inputs)
-    versions_html, versions = sections_fit.versions_section(inputs)
-    verdicts = [*error_verdicts(inputs, parity), drift_verdict(inputs, drift)]
-    sections = [
-        ("Reference data", data_html),
-        ("Learning curves", curves_html),
-        ("Energies and forces against DFT", parity_html),
-        ("LAMMPS run", run_html),
-        ("Distances and coordination, core and surface", distances_html),
-        ("Cost of a step", cost_html),
-        ("Configuration, versions, files", versions_html),
+    sections.append(("parity", "Energies and forces against DFT", (parity_html, parity)))
+    calibration = sections_eval.calibration_section(inputs)
+    if calibration is not None:
+        sections.append(("calibration", "Spread of the committee", calibration))
+    sections += [
+        ("proof", "Engine against training code", sections_eval.proof_section(inputs)),
+        ("nve", "Short NVE run", sections_eval.smoke_section(inputs)),
     ]
+    verdicts = error_verdicts(inputs, parity)
+    versions = sections_versions.versions_section(inputs, config_expected=not only_fit)
+    if only_fit:
+        for name in (*RUN_INPUTS, "metrics", "config"):
+            inputs.missing.pop(name, None)
+    else:
+        run_html, run, drift = sections_md.run_section(inputs)
+        distances = sections_structure.distance_section(inputs)
+        sections += [
+            ("run", "LAMMPS run", (run_html, run)),
+            ("distances", "Distances and coordination, core and surface", distances),
+            ("cost", "Cost of a step", sections_md.cost_section(inputs)),
+        ]
+        verdicts.append(drift_verdict(inputs, drift))
+    verdicts.append(smoke_verdict(inputs))
+    sections.append(("versions", "Configuration, versions, files", versions))
     footer = html.text(f"Written by qdml {qdml.__version__}; all numbers are in the JSON file.")
-    page = html.page(title, summary_html(verdicts, inputs.missing), sections, footer)
+    bodies = [(name, content) for _, name, (content, _) in sections]
+    page = html.page(title, summary_html(verdicts, inputs.missing), bodies, footer)
     numbers = {
         "format": REPORT_FORMAT,
         "summary": [vars(verdict) for verdict in verdicts],
         "missing": inputs.missing,
-        "data": data,
-        "learning": curves,
-        "parity": parity,
-        "run": run,
-        "distances": distances,
-        "cost": cost,
-        "versions": versions,
+        **{key: found for key, _, (_, found) in sections},
     }
     return Report(page, plain(numbers), verdicts, inputs.missing)
 
 
-def write_report(report: Report, output: Path) -> Path:
-    """Write the page to `output` and the numbers beside it (.json); returns the JSON path."""
-    numbers = output.with_suffix(".json")
+def write_report(report: Report, output: Path, numbers: Path | None = None) -> Path:
+    """Write the page to `output` and the numbers to `numbers`, by default beside it (.json).
+
+    Returns the path of the numbers.
+    """
+    numbers = numbers or output.with_suffix(".json")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(report.page, encoding="utf-8")
@@ -115,6 +148,16 @@ def error_verdicts(inputs: Inputs, parity: dict[str, Any]) -> list[Verdict]:
         state = "PASS" if value <= limit else "FAIL"
         verdicts.append(Verdict(name, state, value, limit, unit, f"{row['n_frames']} {which}"))
     return verdicts
+
+
+def smoke_verdict(inputs: Inputs) -> Verdict:
+    """The short NVE run through the engine: PASS, or WARN with the reason."""
+    name, unit, smoke = "Short NVE run", "eV/atom/ps", inputs.smoke
+    if smoke is None:
+        return Verdict(name, "MISSING", None, SMOKE_LIMIT, unit, inputs.missing["nve"])
+    size = f"{smoke.n_atoms} atoms, {smoke.length_ps:.3g} ps"
+    remark = "; ".join([size, *smoke.reasons])
+    return Verdict(name, smoke.state, smoke.drift, SMOKE_LIMIT, unit, remark)
 
 
 def drift_verdict(inputs: Inputs, drift: Drift | None) -> Verdict:

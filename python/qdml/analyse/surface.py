@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from vesin import NeighborList
 
 BOND_FACTOR = 1.3
@@ -48,6 +50,12 @@ class Roles:
             f"{cations} and {anions}. Bonded: closer than {BOND_FACTOR} times the sum of the "
             f"covalent radii ({self._lengths()}). Each frame is classified by itself."
         )
+
+    @property
+    def reach(self) -> float:
+        """Longest bond length of a cation and anything it binds, A."""
+        others = (*self.anions, *self.ligands)
+        return max(bond_length(a, b) for a in (*self.cations, *self.anions) for b in others)
 
     def _lengths(self) -> str:
         pairs = [(c, a) for c in self.cations for a in (*self.anions, *self.ligands)]
@@ -88,6 +96,16 @@ def find_pairs(atoms: Atoms, cutoff: float) -> Pairs:
     box = atoms.cell.complete().array
     i, j, distance = calculator.compute(atoms.positions, box, atoms.pbc, quantities="ijd")
     return Pairs(i.astype(np.int64), j.astype(np.int64), distance)
+
+
+def bonded_labels(atoms: Atoms) -> np.ndarray:
+    """Number of the bonded part of every atom, [n_atoms], by BOND_FACTOR covalent radii."""
+    radii = covalent_radii[atoms.numbers]
+    pairs = find_pairs(atoms, 2 * BOND_FACTOR * radii.max())
+    bonded = pairs.distance < BOND_FACTOR * (radii[pairs.i] + radii[pairs.j])
+    i, j, n = pairs.i[bonded], pairs.j[bonded], len(atoms)
+    graph = coo_array((np.ones(len(i)), (i, j)), shape=(n, n))
+    return connected_components(graph, directed=False)[1]
 
 
 @dataclass

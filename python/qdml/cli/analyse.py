@@ -53,7 +53,13 @@ def analyse(
     with Console(stderr=True).status("reading and measuring"):
         report = make_report(paths, title)
     numbers = write_report(report, output)
-    colours = {"PASS": "green", "FAIL": "red", "UNSURE": "yellow", "MISSING": "dim"}
+    colours = {
+        "PASS": "green",
+        "FAIL": "red",
+        "WARN": "yellow",
+        "UNSURE": "yellow",
+        "MISSING": "dim",
+    }
     for verdict in report.verdicts:
         value = "-" if verdict.value is None else f"{verdict.value:.3g}"
         console.print(

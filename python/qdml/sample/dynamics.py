@@ -39,8 +39,7 @@ def sample_md(
     rng = np.random.default_rng(seed)
     atoms = start.copy()
     atoms.calc = calculator
-    thermal = np.sqrt(atoms.get_masses() * units.kB * temperature)
-    atoms.set_momenta(thermal[:, None] * rng.standard_normal((len(atoms), 3)))
+    give_velocities(atoms, temperature, rng)
     dynamics = Langevin(
         atoms,
         timestep * units.fs,
@@ -65,6 +64,12 @@ def sample_md(
             "potential does not know this structure, or the time step is too long"
         )
     return frames
+
+
+def give_velocities(atoms: Atoms, temperature: float, rng: np.random.Generator) -> None:
+    """Set the momenta of every atom from the Maxwell-Boltzmann distribution at temperature K."""
+    thermal = np.sqrt(atoms.get_masses() * units.kB * temperature)
+    atoms.set_momenta(thermal[:, None] * rng.standard_normal((len(atoms), 3)))
 
 
 def _is_sound(atoms: Atoms) -> bool:

@@ -8,8 +8,7 @@ from collections import Counter
 import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 from ase.formula import Formula
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from qdml.analyse.surface import BOND_FACTOR, bonded_labels
 
 from qdml_train.doctor.finding import Finding, finding
 from qdml_train.frames import Frame
@@ -17,7 +16,6 @@ from qdml_train.neighbors import build_neighbors
 
 TOO_CLOSE = 0.4  # of the sum of covalent radii: inside any bond of any compound
 NO_BOND = 1.7  # of the sum of covalent radii: no compound is this loose everywhere
-BOND = 1.3  # of the sum of covalent radii: the usual criterion of a bond
 REACH = 5.0  # Å, neighbours that are looked at; longer than any bond
 
 Nearest = tuple[float, Frame, int, int]
@@ -104,14 +102,9 @@ def check_distances(frames: list[Frame]) -> list[Finding]:
 
 def fragments(frame: Frame) -> list[str]:
     """Formulas of the bonded parts of a frame, the largest first."""
-    edges = build_neighbors(frame, REACH)
-    radii = covalent_radii[frame.numbers]
-    r = np.linalg.norm(edges.vector, axis=1)
-    bonded = r < BOND * (radii[edges.center] + radii[edges.neighbor])
-    i, j = edges.center[bonded], edges.neighbor[bonded]
-    n = frame.n_atoms
-    count, label = connected_components(coo_matrix((np.ones(len(i)), (i, j)), shape=(n, n)), False)
-    groups = sorted((frame.numbers[label == k] for k in range(count)), key=len, reverse=True)
+    label = bonded_labels(frame.atoms())
+    groups = (frame.numbers[label == k] for k in range(label.max() + 1))
+    groups = sorted(groups, key=len, reverse=True)
     return [
         Formula.from_list([chemical_symbols[z] for z in g]).format("hill") for g in groups
     ]  # fmt: skip
@@ -144,8 +137,8 @@ def check_fragments(frames: list[Frame]) -> list[Finding]:
             finding(
                 "WARN",
                 "fragments",
-                f"parts came off ({names}): bonded parts by {BOND} covalent radii exceed those of "
-                "the other frames",
+                f"parts came off ({names}): bonded parts by {BOND_FACTOR} covalent radii exceed "
+                "those of the other frames",
                 broken,
                 "look at these frames; a ligand far away lies beyond the cutoff of a potential",
             )
