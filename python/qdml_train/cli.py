@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 from qdml.cli.main import run_guarded
-from qdml.errors import ConfigError, DataError
+from qdml.errors import ConfigError
 from rich.console import Console
 
 app = typer.Typer(
@@ -123,8 +123,11 @@ def fit(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="memory, step time and expected end; writes nothing")
     ] = False,
+    nve: Annotated[
+        float, typer.Option(min=0.0, help="ps of the short NVE run at the end; 0 for none")
+    ] = 2.0,
 ) -> None:
-    """Check the data, fit, export with proof, and evaluate on the held-out frames.
+    """Check the data, fit, export with proof, evaluate on the held-out frames, write the report.
 
     Stopped by Ctrl-C or SIGTERM it keeps a checkpoint; the same command goes on from there.
 
@@ -137,38 +140,47 @@ def fit(
         return
     if resume not in ("auto", "never"):
         raise ConfigError(f"--resume {resume}: expected auto or never")
-    run_fit(config, overrides or [], resume == "auto", unproven, Console())
+    run_fit(config, overrides or [], resume == "auto", unproven, Console(), nve)
 
 
 @app.command("eval")
 def evaluate(
-    model: Annotated[Path, typer.Argument(help=".qdml file")],
-    data: Frames,
+    files: Annotated[
+        list[Path], typer.Argument(help=".qdml files (several are a committee), then frames")
+    ],
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="frames (repeatable), or as arguments")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="write evaluation.json here")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="folder for report.html and all that belongs to it; or evaluation.json alone",
+        ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="only frames of this split")] = None,
+    nve: Annotated[
+        float, typer.Option(min=0.0, help="ps of the short NVE run of the report; 0 for none")
+    ] = 2.0,
 ) -> None:
-    """Errors of a potential on labelled frames, per split, origin and element.
+    """Errors of a potential on labelled frames, per split, origin, element, region and size.
 
-    Example: python -m qdml_train eval model.qdml test.extxyz -o evaluation.json
-    """
-    from qdml_train.evaluate import error_table, evaluate_model, write_evaluation
-    from qdml_train.sources import read_frames
+    With a folder as --output: the page and files of a fit for any potential and data. Several
+    potentials count as a committee: mean, spread, and how well the spread tells the error.
 
-    frames = read_frames(data)
-    if split is not None:
-        frames = [f for f in frames if f.split == split]
-        if not frames:
-            raise DataError(f"{data}: no frame has split={split}")
-    evaluation = evaluate_model(model, frames, [f.split or "test" for f in frames])
-    console = Console()
-    for title, rows in evaluation["summary"].items():
-        console.print(error_table(title.replace("_", " "), rows))
-    console.print(f"evaluated by: {evaluation['backend']}")
-    if output is not None:
-        write_evaluation(output, evaluation)
-        console.print(f"wrote {output}")
+    Example: python -m qdml_train eval a.qdml b.qdml c.qdml --data test.extxyz -o evaluation
+    """  # fmt: skip
+    from qdml_train.results import evaluate_files
+
+    models = [path for path in files if path.suffix == ".qdml"]
+    frames = [path for path in files if path.suffix != ".qdml"] + (data or [])
+    if not models or not frames:
+        raise ConfigError(
+            "eval takes at least one .qdml file and one file of labelled frames, such as: "
+            "python -m qdml_train eval model.qdml test.extxyz"
+        )
+    evaluate_files(models, frames, output, split, nve, Console())
 
 
 @app.command()

@@ -1,59 +1,101 @@
 # SPDX-License-Identifier: MIT
-"""Errors of a potential on labelled frames: per split, origin and element, and the parity data."""
+"""A potential, or a committee, on labelled frames: the document of `evaluation.json`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
-from ase.data import chemical_symbols
+from ase import Atoms
+from qdml.analyse.frames import frame_kind
+from qdml.analyse.groups import region_letters
+from qdml.analyse.parity import (
+    EVALUATION_FORMAT,
+    HEAD,
+    SPLITS,
+    UNITS,
+    errors,
+    parse_evaluation,
+    worst_frames,
+)
 from qdml.modelfile import content_hash, read_model
 from rich.table import Table
 
-from qdml_train.frames import Frame
-from qdml_train.predictor import EnginePotential, JaxPotential, Result, best_potential
+from qdml_train.frames import Frame, data_hash
+from qdml_train.predictor import Result, best_potential
+from qdml_train.spread import Combined, combine
 
 DECIMALS = 6
+GROUPS = {"split": "all", "origin": "origin", "element": "element", "region": "region",
+          "size": "size", "source": "source"}  # fmt: skip
+"""Tables of `summary` and the group of `qdml.analyse.parity.errors` each is made from."""
 
 
-def evaluate_model(path: Path, frames: list[Frame], splits: list[str]) -> dict[str, Any]:
-    """The document of `evaluation.json` (docs/training.md); `splits` has one name per frame."""
-    potential: JaxPotential | EnginePotential = best_potential(path)
-    results = potential.predict(frames)
-    document, _ = read_model(path)
-    return {
-        "format": 1,
-        "model": path.name,
-        "model_hash": content_hash(path),
-        "backend": potential.name,
-        "level_of_theory": document["level_of_theory"],
-        "units": {"energy": "eV", "length": "angstrom"},
-        "frames": [frame_record(f, s, r) for f, s, r in zip(frames, splits, results, strict=True)],
-        "summary": summarise(frames, splits, results),
+def evaluate_models(
+    paths: Sequence[Path], frames: list[Frame], splits: list[str]
+) -> dict[str, Any]:
+    """The document of `evaluation.json` (docs/training.md); `splits` has one name per frame.
+
+    Several files are a committee: predictions are means over the members, with their spread.
+    """
+    potentials = [best_potential(path) for path in paths]
+    predictions = [potential.predict(frames) for potential in potentials]
+    documents = [read_model(path)[0] for path in paths]
+    members = [{"model": p.name, "model_hash": content_hash(p)} for p in paths]
+    head: dict[str, Any] = {"format": EVALUATION_FORMAT, **members[0]}
+    if len(paths) > 1:
+        head["model"] = f"committee of {', '.join(m['model'] for m in members)}"
+        head["members"] = members
+    document = {
+        **head,
+        "backend": potentials[0].name,
+        "level_of_theory": documents[0]["level_of_theory"],
+        "units": UNITS,
+        "data_hash": data_hash(frames),
+        "frames": frame_records(frames, splits, predictions),
     }
+    return document | {"summary": summarise(document)}
 
 
-def frame_record(frame: Frame, split: str, result: Result) -> dict[str, Any]:
-    """One entry of `frames`."""
+def frame_records(
+    frames: list[Frame], splits: list[str], predictions: Sequence[Sequence[Result]]
+) -> list[dict[str, Any]]:
+    """The entries of `frames`; predictions hold the results of every member."""
+    structures = [f.atoms() for f in frames]
+    for atoms, frame in zip(structures, frames, strict=True):
+        atoms.info.update(frame.info)
+    letters = region_letters(structures)
+    combined = [combine(results) for results in zip(*predictions, strict=True)]
+    parts = zip(frames, splits, structures, letters, combined, strict=True)
+    return [_record(f, s, frame_kind(a), region, c) for f, s, a, region, c in parts]
 
-    def pair(reference: Any, predicted: Any) -> dict[str, Any]:
-        return {"reference": _rounded(reference), "predicted": _rounded(predicted)}
 
+def _record(
+    frame: Frame, split: str, kind: str, region: str | None, found: Combined
+) -> dict[str, Any]:
+    def entry(reference: Any, predicted: Any, spread: Any = None) -> dict[str, Any]:
+        content = {"reference": _rounded(reference), "predicted": _rounded(predicted)}
+        return content if spread is None else content | {"spread": _rounded(spread)}
+
+    result = found.mean
     return {
         "file": frame.file,
         "index": frame.index,
         "split": split,
         "origin": frame.origin,
+        "kind": kind,
         "temperature": frame.temperature,
         "formula": frame.atoms().get_chemical_formula(),
         "n_atoms": frame.n_atoms,
         "numbers": frame.numbers.tolist(),
-        "energy": pair(frame.energy, result.energy),
-        "forces": pair(frame.forces, result.forces),
-        "stress": None if result.stress is None else pair(frame.stress, result.stress),
+        "region": region,
+        "energy": entry(frame.energy, result.energy, found.energy_spread),
+        "forces": entry(frame.forces, result.forces, found.force_spread),
+        "stress": None if result.stress is None else entry(frame.stress, result.stress),
     }
 
 
@@ -63,64 +105,32 @@ def _rounded(value: Any) -> Any:
     return np.round(np.asarray(value, dtype=float), DECIMALS).tolist()
 
 
-def summarise(
-    frames: list[Frame], splits: list[str], results: list[Result]
-) -> dict[str, dict[str, Any]]:
-    """The three tables of `summary`."""
-    triples = list(zip(frames, splits, results, strict=True))
-
-    def table(key: Callable[[Frame, str], Iterable[str]]) -> dict[str, Any]:
-        groups: dict[str, list[tuple[Frame, Result]]] = {}
-        for frame, split, result in triples:
-            for name in key(frame, split):
-                groups.setdefault(name, []).append((frame, result))
-        return {name: row(group) for name, group in sorted(groups.items())}
-
-    by_element: dict[str, Any] = {}
-    for split in sorted(set(splits)):
-        part = [(f, r) for f, s, r in triples if s == split]
-        for z in sorted({int(z) for f, _ in part for z in f.numbers}):
-            by_element[f"{split}/{chemical_symbols[z]}"] = row(part, z)
-    return {
-        "by_split": table(lambda f, s: [s]),
-        "by_origin": table(lambda f, s: [f"{s}/{f.origin}"]),
-        "by_element": by_element,
-    }
+def summarise(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The tables of `summary`, keys split/name (split alone in `by_split`)."""
+    evaluation = parse_evaluation(document)
+    tables: dict[str, dict[str, Any]] = {f"by_{name}": {} for name in GROUPS}
+    for split in (s for s in SPLITS if s in evaluation.split):
+        found = errors(evaluation, split)
+        for name, group in GROUPS.items():
+            for key, row in found[group].items():
+                rounded = {k: round(v, DECIMALS) if isinstance(v, float) else v
+                           for k, v in row.items()}  # fmt: skip
+                tables[f"by_{name}"][split if name == "split" else f"{split}/{key}"] = rounded
+    return tables
 
 
-def row(group: list[tuple[Frame, Result]], element: int | None = None) -> dict[str, Any]:
-    """Errors over a group of frames; of one element's forces when `element` is given."""
-    energies, forces = [], []
-    n_atoms = n_frames = 0
-    for frame, result in group:
-        chosen = np.ones(frame.n_atoms, bool) if element is None else frame.numbers == element
-        n_atoms += int(chosen.sum())
-        n_frames += bool(chosen.any())
-        if frame.forces is not None:
-            forces.append((result.forces - frame.forces)[chosen].ravel())
-        if frame.energy is not None and element is None:
-            energies.append((result.energy - frame.energy) / frame.n_atoms)
-    e = np.array(energies)
-    f = np.concatenate(forces) if forces else np.array([])
-    return {
-        "n_frames": n_frames,
-        "n_atoms": n_atoms,
-        "energy_rmse_mev_per_atom": _milli(np.sqrt((e**2).mean())) if e.size else None,
-        "energy_mae_mev_per_atom": _milli(np.abs(e).mean()) if e.size else None,
-        "force_rmse_mev_per_angstrom": _milli(np.sqrt((f**2).mean())) if f.size else None,
-        "force_mae_mev_per_angstrom": _milli(np.abs(f).mean()) if f.size else None,
-    }
-
-
-def _milli(value: float) -> float:
-    return round(1e3 * float(value), DECIMALS)
+def error_row(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """The row over all of these `frame_records`, which are of one split."""
+    document = dict.fromkeys(HEAD, "") | {"format": EVALUATION_FORMAT, "units": UNITS}
+    evaluation = parse_evaluation(document | {"frames": records})
+    return errors(evaluation, evaluation.split[0])["all"]["all"]
 
 
 def error_table(title: str, rows: dict[str, Any]) -> Table:
     """A summary as a table for the terminal."""
     table = Table(title=title, title_justify="left")
     table.add_column("")
-    for name in ("frames", "atoms", "E RMSE", "E MAE", "F RMSE", "F MAE"):
+    for name in ("frames", "atoms", "E RMSE", "E MAE", "F RMSE", "F MAE", "angle"):
         table.add_column(name, justify="right")
     for name, r in rows.items():
         numbers = [
@@ -130,10 +140,11 @@ def error_table(title: str, rows: dict[str, Any]) -> Table:
                 "energy_mae_mev_per_atom",
                 "force_rmse_mev_per_angstrom",
                 "force_mae_mev_per_angstrom",
+                "force_angle_degrees",
             )
         ]
         table.add_row(name, str(r["n_frames"]), str(r["n_atoms"]), *numbers)
-    table.caption = "energies meV/atom, forces meV/Å"
+    table.caption = "energies meV/atom, forces meV/Å, angle between forces in degrees"
     return table
 
 
@@ -141,3 +152,37 @@ def write_evaluation(path: Path, evaluation: dict[str, Any]) -> None:
     """Write `evaluation.json`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(evaluation) + "\n")
+
+
+def write_worst(path: Path, document: dict[str, Any], frames: list[Frame], n: int = 10) -> int:
+    """Write the n held-out frames with the largest force errors as extxyz, worst first.
+
+    Reference labels are `REF_energy` and `REF_forces`, so that the file can be read as data again;
+    beside them `predicted_energy`, `predicted_forces` and the length of the difference per atom,
+    `force_error`. `frames` are those of the document in its order. Returns how many there were.
+    """
+    evaluation = parse_evaluation(document)
+    split = evaluation.held_out() or evaluation.split[0]
+    worst = [
+        _worst_atoms(frames[row["number"]], document["frames"][row["number"]])
+        for row in worst_frames(evaluation, split, n)
+    ]
+    ase.io.write(path, worst, format="extxyz")
+    return len(worst)
+
+
+def _worst_atoms(frame: Frame, record: dict[str, Any]) -> Atoms:
+    atoms = frame.atoms()
+    names = ("file", "index", "split", "origin", "temperature")
+    atoms.info.update({k: record[k] for k in names if record[k] is not None})
+    if frame.level_of_theory:
+        atoms.info["level_of_theory"] = frame.level_of_theory
+    predicted = np.array(record["forces"]["predicted"])
+    atoms.info["predicted_energy"] = record["energy"]["predicted"]
+    atoms.arrays["predicted_forces"] = predicted
+    if frame.energy is not None:
+        atoms.info["REF_energy"] = frame.energy
+    if frame.forces is not None:
+        atoms.arrays["REF_forces"] = frame.forces
+        atoms.arrays["force_error"] = np.linalg.norm(predicted - frame.forces, axis=1)
+    return atoms

@@ -15,17 +15,27 @@ from qdml_train import checkpoint
 from qdml_train.config import Config, load_config
 from qdml_train.dataset import Dataset, load_dataset
 from qdml_train.dryrun import measure, report
-from qdml_train.evaluate import error_table, evaluate_model, write_evaluation
+from qdml_train.evaluate import error_row, error_table, frame_records
 from qdml_train.export import export_model, file_document, file_tensors, proof_line
 from qdml_train.loop import Fit
 from qdml_train.monitor import describe, duration
+from qdml_train.predictor import JaxPotential
 from qdml_train.report_checks import print_findings
+from qdml_train.results import FILES, NVE_LENGTH, write_results
 
 
 def run_fit(
-    path: Path, overrides: list[str], resume: bool, unproven: bool, console: Console
+    path: Path,
+    overrides: list[str],
+    resume: bool,
+    unproven: bool,
+    console: Console,
+    nve_length: float = NVE_LENGTH,
 ) -> dict[str, Any]:
-    """Train, export, evaluate; returns the evaluation. Raises QdmlError with the reason."""
+    """Train, export, evaluate; returns the evaluation. Raises QdmlError with the reason.
+
+    nve_length is that of the short run behind the fit in ps, 0 for none.
+    """
     start = time.monotonic()
     config = load_config(path, overrides)
     dataset = load_examined(config, console)
@@ -52,8 +62,7 @@ def run_fit(
     )
     model = config.output / "model.qdml"
     write_potential(fit, model, unproven, console)
-    evaluation = evaluate_fit(model, dataset, console)
-    write_evaluation(config.output / "evaluation.json", evaluation)
+    evaluation = evaluate_fit(config.output, [model], dataset, console, nve_length)
     rows = evaluation["summary"]["by_split"]
     part = "test" if "test" in rows else "valid"
     found = rows[part] | {"virial_rmse_mev_per_atom": None}
@@ -93,7 +102,7 @@ def dry_run_fit(path: Path, overrides: list[str], console: Console) -> dict[str,
 def remove_previous(folder: Path) -> None:
     """Start over: take away what an earlier fit wrote into this folder, and nothing else."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    for name in ("metrics.jsonl", "model.qdml", "evaluation.json"):
+    for name in ("metrics.jsonl", "model.qdml", *FILES):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -127,26 +136,29 @@ def validation_errors(
     document: dict[str, Any], tensors: dict[str, Any], dataset: Dataset
 ) -> dict[str, float | None]:
     """Expected errors for the file's card: of the exported numbers over the validation frames."""
-    from qdml_train.evaluate import row
-    from qdml_train.predictor import JaxPotential
-
     results = JaxPotential(document, tensors).predict(dataset.valid)
-    errors = row(list(zip(dataset.valid, results, strict=True)))
+    frames = dataset.valid
+    errors = error_row(frame_records(frames, ["valid"] * len(frames), [results]))
     return {key: errors[key] for key in ("energy_rmse_mev_per_atom", "force_rmse_mev_per_angstrom")}
 
 
-def evaluate_fit(model: Path, dataset: Dataset, console: Console) -> dict[str, Any]:
-    """Evaluate on all frames of the fit and print the tables of the held-out ones."""
+def evaluate_fit(
+    folder: Path, models: list[Path], dataset: Dataset, console: Console, nve_length: float
+) -> dict[str, Any]:
+    """Evaluate on all frames of the fit, write the report, print the held-out tables."""
     parts = [("train", dataset.train), ("valid", dataset.valid), ("test", dataset.test)]
     frames = [f for _, part in parts for f in part]
     splits = [name for name, part in parts for _ in part]
-    evaluation = evaluate_model(model, frames, splits)
+    evaluation = write_results(
+        folder, models, frames, splits, dataset.findings, console, nve_length, f"Fit {folder.name}"
+    )
     summary = evaluation["summary"]
     console.print(error_table("errors by split", summary["by_split"]))
     held_out = "test/" if dataset.test else "valid/"
-    for key, title in (("by_origin", "by origin"), ("by_element", "by element")):
+    for key in ("by_origin", "by_element", "by_region"):
         rows = {k: v for k, v in summary[key].items() if k.startswith(held_out)}
-        console.print(error_table(f"errors {title}", rows))
+        if rows:
+            console.print(error_table(f"errors {key.replace('_', ' ')}", rows))
     return evaluation
 
 
