@@ -16,34 +16,6 @@ bool is_inside(const Graph& graph, int i, std::int64_t e, double cutoff_squared)
            graph.species[graph.neighbor[e]] >= 0;
 }
 
-/// Turn dE/dr̂ and dE/dr of one edge into dE/d(r_ij): only the part tangential to the sphere moves r̂.
-template <class real>
-void to_cartesian(const EdgeRecord<real>& edge, real* g) {
-    const real radial =
-        g[0] * edge.direction[0] + g[1] * edge.direction[1] + g[2] * edge.direction[2];
-    const real along = g[3] - radial * edge.inverse_r;
-    for (int k = 0; k < 3; ++k) {
-        g[k] = g[k] * edge.inverse_r + along * edge.direction[k];
-    }
-}
-
-/// Weights of the four numbers around knot n and their derivatives, at r / spacing = n + t.
-template <class real>
-void set_weights(EdgeRecord<real>& edge, Spline spline, double t, double inverse_spacing) {
-    const double u = 1.0 - t;
-    const double b_spline[4] = {u * u * u / 6, (t * t * (3 * t - 6) + 4) / 6,
-                                (t * (t * (3 - 3 * t) + 3) + 1) / 6, t * t * t / 6};
-    const double b_slope[4] = {-u * u / 2, t * (1.5 * t - 2), t * (1 - 1.5 * t) + 0.5, t * t / 2};
-    const double hermite[4] = {(1 + 2 * t) * u * u, t * u * u, t * t * (3 - 2 * t), -t * t * u};
-    const double hermite_slope[4] = {-6 * t * u, u * (1 - 3 * t), 6 * t * u, t * (3 * t - 2)};
-    const bool is_b = spline == Spline::cubic_b;
-    for (int k = 0; k < 4; ++k) {
-        edge.weight[k] = static_cast<real>(is_b ? b_spline[k] : hermite[k]);
-        edge.weight_derivative[k] =
-            static_cast<real>((is_b ? b_slope[k] : hermite_slope[k]) * inverse_spacing);
-    }
-}
-
 [[noreturn]] void refuse_graph(const std::string& message) {
     throw Error("graph_invalid", message);
 }
@@ -63,7 +35,7 @@ void set_weights(EdgeRecord<real>& edge, Spline spline, double t, double inverse
             if (!std::isfinite(squared)) {
                 refuse_graph(pair + ": the distance is not finite; the run has blown up");
             }
-            if (squared < 1e-12) {
+            if (squared < kClosestSquared) {
                 refuse_graph(pair + ": two atoms at the same place; remove one of them");
             }
         }
@@ -94,7 +66,7 @@ void Edges<real>::count(const Graph& graph) {
             const double* r = graph.edge_vector + 3 * e;
             const double r2 = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
             const int j = graph.neighbor[e];
-            if (j < 0 || j >= graph.n_total || !(r2 >= 1e-12) || !(r2 < HUGE_VAL)) {
+            if (j < 0 || j >= graph.n_total || !(r2 >= kClosestSquared) || !(r2 < HUGE_VAL)) {
                 bad = true;
                 break;
             }
@@ -139,15 +111,7 @@ void Edges<real>::build(const Graph& graph, int first, int last, const Zbl* zbl,
             const int b = graph.species[graph.neighbor[e]];
             neighbor[to] = graph.neighbor[e];
             neighbor_species[to] = b;
-            EdgeRecord<real>& edge = record[to];
-            for (int k = 0; k < 3; ++k) {
-                edge.direction[k] = static_cast<real>(v[k] / r);
-            }
-            edge.inverse_r = static_cast<real>(1.0 / r);
-            const double x = r * inverse_spacing;
-            // rounding may put r just below rc on knot K, where the table has no four coefficients
-            edge.knot = std::min<std::int64_t>(static_cast<std::int64_t>(x), knots_ - 1);
-            set_weights(edge, spline_, x - static_cast<double>(edge.knot), inverse_spacing);
+            set_record(record[to], v, r, spline_, knots_, inverse_spacing);
             gradient[to] = {};
             if (zbl != nullptr && zbl->active() && r < zbl->r_max(a, b)) {
                 const PairTerm pair = (*zbl)(a, b, r);

@@ -6,17 +6,12 @@
 #include <vector>
 
 #include "buffer.hpp"
+#include "edge_geometry.hpp"
 #include "kernels/kernels.hpp"
 #include "qdml/engine.hpp"
 #include "zbl.hpp"
 
 namespace qdml {
-
-/// How four weights of an edge turn numbers at the knots into a radial function.
-enum class Spline {
-    cubic_b,  ///< coefficients of knots n-1 .. n+2 (two continuous derivatives)
-    hermite,  ///< values and derivatives times the spacing at knots n and n+1 (one)
-};
 
 template <class real>
 class Edges {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// ZBL as written in docs/conventions.md, "Energy".
+/// Constants of the pairs of species; the formula is in edge_geometry.hpp.
 #include "zbl.hpp"
 
 #include <cmath>
@@ -21,25 +21,8 @@ Zbl::Zbl(const std::vector<std::string>& species, const std::vector<double>& r_m
 }
 
 PairTerm Zbl::operator()(int a, int b, double r) const noexcept {
-    constexpr double kAmplitude[4] = {0.18175, 0.50986, 0.28022, 0.02817};
-    constexpr double kExponent[4] = {3.19980, 0.94229, 0.40290, 0.20162};
     const std::size_t pair = index(a, b);
-    const double x = r / r_max_[pair];
-    if (x >= 1.0) {
-        return {};
-    }
-    double phi = 0.0, slope = 0.0;  // φ(r/a) and dφ/dr
-    for (int k = 0; k < 4; ++k) {
-        const double rate = kExponent[k] * inverse_a_[pair];
-        const double term = kAmplitude[k] * std::exp(-rate * r);
-        phi += term;
-        slope -= rate * term;
-    }
-    const double x2 = x * x, x5 = x2 * x2 * x;
-    const double f = 1.0 + x5 * x * (-28.0 + x * (48.0 - 21.0 * x));
-    const double df = x5 * (-168.0 + x * (336.0 - 168.0 * x)) / r_max_[pair];
-    const double bare = charge_[pair] / r;
-    return {bare * phi * f, bare * (slope * f + phi * df - phi * f / r)};
+    return zbl_term(charge_[pair], inverse_a_[pair], r_max_[pair], r);
 }
 
 }  // namespace qdml

@@ -5,13 +5,9 @@
 #include <string>
 #include <vector>
 
-namespace qdml {
+#include "edge_geometry.hpp"
 
-/// Value (eV) and derivative (eV/Å) of a pair term at one distance.
-struct PairTerm {
-    double energy = 0.0;
-    double derivative = 0.0;
-};
+namespace qdml {
 
 class Zbl {
 public:
@@ -20,6 +16,10 @@ public:
     Zbl(const std::vector<std::string>& species, const std::vector<double>& r_max);
 
     bool active() const noexcept { return n_ > 0; }
+    /// [S*S] per pair of species: r_max (Å), k_e Z_a Z_b (eV Å), 1 / screening length (1/Å).
+    const std::vector<double>& r_max() const noexcept { return r_max_; }
+    const std::vector<double>& charge() const noexcept { return charge_; }
+    const std::vector<double>& inverse_a() const noexcept { return inverse_a_; }
     double r_max(int a, int b) const noexcept { return r_max_[index(a, b)]; }
     /// zbl(r) of one pair of species; r in Å, less than r_max.
     PairTerm operator()(int a, int b, double r) const noexcept;

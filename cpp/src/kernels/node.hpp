@@ -2,9 +2,7 @@
 /// Work per atom: linear maps over channels, the gate, silu, gradients as tensors.
 #pragma once
 
-#include "kernels.hpp"
-#include "simd.hpp"
-#include "tensor.hpp"
+#include "gate.hpp"
 
 namespace qdml {
 namespace QDML_ISA {
@@ -83,14 +81,6 @@ void linear(const LinearMap<real>& map, const real* const* in, int in_stride, re
     }
 }
 
-/// silu(x) and its derivative.
-template <class V>
-QDML_INLINE V silu(const V& x, V& derivative) {
-    const V sigmoid = 1 / (1 + exponential(-x));
-    derivative = sigmoid * (1 + x * (1 - sigmoid));
-    return x * sigmoid;
-}
-
 template <class real>
 void silu_forward(int n, const real* x, real* y) {
     Register<real> unused;
@@ -106,51 +96,29 @@ void silu_backward(int n, const real* x, const real* grad_y, real* grad_x) {
     }
 }
 
-/// Offset of the gates of degree l >= 1 among the pre-activations.
-QDML_INLINE int gate_offset(const GateShape& s, int l) {
-    int blocks = 0;
-    for (int d = 0; d < l; ++d) blocks += s.blocks[d];
-    return s.z_offset[0] + blocks * kBlock;
-}
-
 template <class real>
 void gate_forward(const GateShape& s, const real* z, real* h) {
-    Register<real> unused;
     silu_forward(s.blocks[0] * kBlock, z + s.z_offset[0], h + s.h_offset[0]);
     for (int l = 1; l <= s.l_out; ++l) {
         const real* gate = z + gate_offset(s, l);
-        const int components = 2 * l + 1;
         for (int c = 0; c < s.blocks[l] * kBlock; c += kLanes<real>) {
-            const auto factor = silu(load(gate + c), unused);
-            const int at = c / kBlock * components * kBlock + c % kBlock;
-            for (int m = 0; m < components; ++m) {
-                const int i = at + m * kBlock;
-                store<real>(h + s.h_offset[l] + i, load(z + s.z_offset[l] + i) * factor);
-            }
+            const int at = channel_offset(l, c);
+            gate_channels(l, gate + c, z + s.z_offset[l] + at, h + s.h_offset[l] + at);
         }
     }
 }
 
 template <class real>
 void gate_backward(const GateShape& s, const real* z, const real* grad_h, real* grad_z) {
-    using V = Register<real>;
     silu_backward(s.blocks[0] * kBlock, z + s.z_offset[0], grad_h + s.h_offset[0],
                   grad_z + s.z_offset[0]);
     for (int l = 1; l <= s.l_out; ++l) {
         const int gate = gate_offset(s, l);
-        const int components = 2 * l + 1;
         for (int c = 0; c < s.blocks[l] * kBlock; c += kLanes<real>) {
-            V derivative;
-            const V factor = silu(load(z + gate + c), derivative);
-            const int at = c / kBlock * components * kBlock + c % kBlock;
-            V sum = zero<V>();
-            for (int m = 0; m < components; ++m) {
-                const int i = at + m * kBlock;
-                const V g = load(grad_h + s.h_offset[l] + i);
-                sum += g * load(z + s.z_offset[l] + i);
-                store<real>(grad_z + s.z_offset[l] + i, g * factor);
-            }
-            store<real>(grad_z + gate + c, sum * derivative);
+            const int at = channel_offset(l, c);
+            gate_channels_backward(l, z + gate + c, z + s.z_offset[l] + at,
+                                   grad_h + s.h_offset[l] + at, grad_z + gate + c,
+                                   grad_z + s.z_offset[l] + at);
         }
     }
 }

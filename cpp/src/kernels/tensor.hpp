@@ -9,7 +9,7 @@
 
 #include "../terms.hpp"
 #include "kernels.hpp"
-#ifdef __CUDACC__
+#if defined(__CUDACC__) || defined(QDML_CUDA_EMULATED)
 #include "../cuda/lane.cuh"  // the same names, one channel per thread
 #else
 #include "simd.hpp"
