@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-/// Engine: picks precision and instruction set, forwards to the evaluator.
+/// Engine: picks precision, device and instruction set, forwards to the evaluator.
 #include "qdml/engine.hpp"
 
 #include <cstdlib>
 
+#include "device/device_evaluator.hpp"
+#include "device/library.hpp"
 #include "evaluator.hpp"
 #include "paths/evaluator.hpp"
 #ifdef QDML_PROFILE
@@ -63,6 +65,34 @@ std::unique_ptr<AnyEvaluator> make_evaluator(const Model& model, const Kernels<r
     return std::make_unique<Evaluator<real>>(model, profiled(cartesian));
 }
 
+/// The evaluator on a card, or null where Device::automatic finds none.
+std::unique_ptr<AnyEvaluator> make_device_evaluator(const Model& model, Precision precision,
+                                                    const DeviceChoice& choice, std::string& name) {
+    try {
+        if (model.paths) {
+            throw Error("device_unavailable",
+                        "potentials of kind " + model.kind + " run on the CPU only; use 'device cpu'");
+        }
+        const ChosenDevice chosen = choose_device(choice.local_rank);
+        const DeviceInterface& interface = *chosen.interface;
+        if (precision == Precision::mixed) {
+            auto made = std::make_unique<DeviceEvaluator<float>>(model, interface, interface.single,
+                                                                 chosen.index);
+            name = made->device_name();
+            return made;
+        }
+        auto made = std::make_unique<DeviceEvaluator<double>>(model, interface, interface.reference,
+                                                              chosen.index);
+        name = made->device_name();
+        return made;
+    } catch (const Error& error) {
+        if (choice.device == Device::automatic && error.code() == "device_unavailable") {
+            return nullptr;
+        }
+        throw;
+    }
+}
+
 }  // namespace
 
 struct Engine::Impl {
@@ -72,12 +102,19 @@ struct Engine::Impl {
     std::int64_t memory_limit = 0;
 };
 
-Engine::Engine(const std::string& path, Precision precision) : impl_(std::make_unique<Impl>()) {
+Engine::Engine(const std::string& path, Precision precision, const DeviceChoice& choice)
+    : impl_(std::make_unique<Impl>()) {
     const ChosenKernels kernels = choose_kernels();
     const Model model = read_model(path);
     impl_->info = model.info;
     impl_->info.isa = kernels.cartesian.name;
     impl_->precision = precision;
+    if (choice.device != Device::cpu) {
+        impl_->evaluator = make_device_evaluator(model, precision, choice, impl_->info.device);
+        if (impl_->evaluator) {
+            return;
+        }
+    }
     impl_->evaluator =
         precision == Precision::mixed
             ? make_evaluator(model, kernels.cartesian.single, kernels.paths.single)

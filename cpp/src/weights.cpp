@@ -143,8 +143,9 @@ static LayerWeights<real> pack_layer(const Model& model, int t) {
     }
     const auto& table = model.tensor("layers." + std::to_string(t) + ".radial");
     const std::int64_t terms = n_terms(s.l_in, s.l_out), knots = a.knots + 3;
-    layer.radial.reserve(static_cast<std::int64_t>(table.size()));
-    for (std::int64_t i = 0; i < static_cast<std::int64_t>(table.size()); ++i) {
+    layer.n_radial = static_cast<std::int64_t>(table.size());
+    layer.radial.reserve(layer.n_radial);
+    for (std::int64_t i = 0; i < layer.n_radial; ++i) {
         const std::int64_t c = i % a.message_channels, p = i / a.message_channels % terms;
         const std::int64_t m = i / a.message_channels / terms;
         layer.radial[((c / kBlock * knots + m) * terms + p) * kBlock + c % kBlock] =

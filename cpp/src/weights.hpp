@@ -74,6 +74,7 @@ struct LayerWeights {
     PerDegree<std::vector<PackedLinear<real>>> linear_out;      ///< [slot]
     std::vector<PerDegree<PackedLinear<real>>> self_connection;  ///< [species]
     Buffer<real> radial;  ///< [block][knot][term][16]
+    std::int64_t n_radial = 0;  ///< values of it
 };
 
 template <class real>

@@ -15,8 +15,9 @@ namespace qdml {
 
 /// A fault with a stable code and a message that says what to do. docs/file-format.md lists the codes of files;
 /// beside them: `graph_invalid` (impossible input of compute), `value_invalid` (of build_neighbor_list and
-/// set_memory_limit), `memory_limit` (the work arrays do not fit into the bound set), `isa_unavailable` (environment
-/// variable QDML_ISA asks for kernels this processor lacks).
+/// set_memory_limit), `memory_limit` (the work arrays do not fit into the bound set, or into the card), `isa_unavailable`
+/// (environment variable QDML_ISA asks for kernels this processor lacks), `device_unavailable` (Device::gpu and what is
+/// missing for it), `device_failed` (a call of the CUDA runtime failed).
 class Error : public std::runtime_error {
 public:
     Error(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}
@@ -31,6 +32,18 @@ enum class Precision {
     float64,  ///< fp64 throughout: the reference
 };
 
+/// Where the work is done.
+enum class Device {
+    automatic,  ///< a GPU where one can be used, else the CPU
+    cpu,
+    gpu,
+};
+
+struct DeviceChoice {
+    Device device = Device::cpu;
+    int local_rank = 0;  ///< of this process on its node: picks card local_rank modulo their number; sharing is allowed
+};
+
 /// What a file says of itself; strings are copies.
 struct ModelInfo {
     std::string path;
@@ -42,7 +55,8 @@ struct ModelInfo {
     std::vector<double> distances_seen;
     int n_layers = 0;
     int message_channels = 0;
-    std::string isa;  ///< instruction set of the kernels in use: baseline, avx2, avx512 or neon
+    std::string isa;  ///< instruction set of the CPU's kernels: baseline, avx2, avx512 or neon
+    std::string device = "cpu";  ///< where the work is done: cpu, or the name of the card
     std::string architecture;  ///< one line for humans, e.g. "cartesian-summed, l_max 2, 32 channels, 3 layers, 5.5 Å"
 };
 
@@ -93,7 +107,8 @@ struct Result {
 class Engine {
 public:
     /// Memory-map, check and load a file; throws Error naming file, tensor, found and expected.
-    explicit Engine(const std::string& path, Precision precision = Precision::mixed);
+    /// Device::gpu throws `device_unavailable` where Device::automatic takes the CPU.
+    explicit Engine(const std::string& path, Precision precision = Precision::mixed, const DeviceChoice& choice = {});
     ~Engine();
     Engine(Engine&&) noexcept;
     Engine& operator=(Engine&&) noexcept;

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT
+/// Sizes of the arrays of DeviceEvaluator, the memory limit, and what goes back to the host.
+#include <algorithm>
+
+#include "device_evaluator.hpp"
+
+namespace qdml {
+
+template <class real>
+int DeviceEvaluator<real>::max_exchange_width() const noexcept {
+    int width = 0;
+    for (std::size_t t = 1; t < weights_.layers.size(); ++t) {
+        width = std::max({width, weights_.layers[t].message_in.width, weights_.layers[t].message_out.width});
+    }
+    return width;
+}
+
+/// Arrays that stay for the whole step; the turned list has numbers per edge, too.
+template <class real>
+std::int64_t DeviceEvaluator<real>::atom_bytes(std::int64_t n_local, std::int64_t n_total,
+                                               std::int64_t n_edges) const noexcept {
+    using B = DeviceBuffer<real>;
+    using D = DeviceBuffer<double>;
+    std::int64_t sum = DeviceList<real>::atom_bytes(n_local, n_total, n_edges) + B::bytes_for(n_local * h_stride_) +
+                       B::bytes_for(n_local * message_widest_) + B::bytes_for(n_local * z_widest_) + D::bytes_for(n_local) +
+                       D::bytes_for(9 * n_local) + D::bytes_for(3 * n_total) + D::bytes_for(9 * n_total);
+    for (std::size_t t = 0; t < weights_.layers.size(); ++t) {
+        const auto& layer = weights_.layers[t];
+        sum += B::bytes_for(n_local * layer.z.width);
+        if (t > 0) sum += B::bytes_for(n_total * layer.message_in.width) + B::bytes_for(n_total * layer.message_out.width);
+    }
+    for (std::size_t k = 1; k < weights_.readout_blocks.size(); ++k) {
+        sum += 3 * B::bytes_for(n_local * weights_.readout_blocks[k] * kBlock);
+    }
+    return sum;
+}
+
+/// What centroid virials keep beside that.
+template <class real>
+std::int64_t DeviceEvaluator<real>::centroid_bytes(std::int64_t n_local, std::int64_t n_total,
+                                                   std::int64_t n_edges) const noexcept {
+    std::int64_t sum = DeviceBuffer<real>::bytes_for(n_local * weights_.layers.back().z.width) +
+                       2 * DeviceBuffer<EdgeGradient<real>>::bytes_for(n_edges) + DeviceBuffer<double>::bytes_for(n_total) +
+                       DeviceBuffer<double>::bytes_for(9 * n_total);
+    for (std::size_t t = 1; t < weights_.layers.size(); ++t) {
+        sum += DeviceBuffer<real>::bytes_for(n_total * weights_.layers[t].message_out.width);
+    }
+    return sum;
+}
+
+template <class real>
+std::int64_t DeviceEvaluator<real>::memory_estimate(std::int64_t n_local, std::int64_t n_ghost,
+                                                    std::int64_t n_edges) const noexcept {
+    const std::int64_t atoms = atom_bytes(n_local, n_local + n_ghost, n_edges);
+    const std::int64_t all = atoms + DeviceList<real>::edge_bytes(n_edges);
+    return memory_limit_ > 0 ? std::min(all, std::max(atoms, memory_limit_)) : all;
+}
+
+template <class real>
+std::int64_t DeviceEvaluator<real>::memory_allocated() const noexcept {
+    std::int64_t sum = list_.bytes() + h_.bytes() + work_.bytes() + grad_z_.bytes() + atom_energy_.bytes() +
+                       row_virial_.bytes() + force_.bytes() + atom_virial_.bytes() + own_grad_z_.bytes() + own_gradient_.bytes() +
+                       moment_.bytes() + position_.bytes() + centroid_.bytes();
+    for (const auto* buffers : {&z_, &message_, &gradient_, &kept_gradient_, &readout_, &readout_grad_}) {
+        for (const auto& buffer : *buffers) sum += buffer.bytes();
+    }
+    return sum;
+}
+
+template <class real>
+void DeviceEvaluator<real>::set_memory_limit(std::int64_t bytes) {
+    memory_limit_ = bytes;
+    list_.release_edges();
+}
+
+/// Rows of the passes over the edges: boundaries of chunks that fit the memory limit, [0, n_local] where all edges do.
+template <class real>
+std::vector<int> DeviceEvaluator<real>::divide(const Graph& graph, bool centroid_virial) {
+    const int n = graph.n_local;
+    const std::int64_t n_edges = list_.before(n), all = DeviceList<real>::edge_bytes(n_edges);
+    if (memory_limit_ == 0) {
+        list_.reserve(n_edges);
+        return {0, n};
+    }
+    std::int64_t fixed = atom_bytes(n, graph.n_total, n_edges);
+    if (centroid_virial) fixed += centroid_bytes(n, graph.n_total, n_edges);
+    const std::int64_t left = memory_limit_ - fixed;
+    std::vector<int> chunk = {0};
+    std::int64_t widest_row = 0, largest = 0;
+    for (int i = 0; i < n; ++i) {
+        const int first = chunk.back();
+        widest_row = std::max(widest_row, list_.before(i + 1) - list_.before(i));
+        if (all > left && i > first && DeviceList<real>::edge_bytes(list_.before(i + 1) - list_.before(first)) > left) {
+            chunk.push_back(i);
+        }
+        largest = std::max(largest, list_.before(i + 1) - list_.before(chunk.back()));
+    }
+    chunk.push_back(n);
+    const std::int64_t least = fixed + (centroid_virial ? all : DeviceList<real>::edge_bytes(widest_row));
+    if (least > memory_limit_) {
+        throw Error("memory_limit", "the arrays on " + context_.name() + " for " + std::to_string(n) + " local atoms, " +
+                                        std::to_string(graph.n_total - n) + " ghosts and " + std::to_string(n_edges) +
+                                        " edges need at least " + std::to_string(least) + " bytes" +
+                                        (centroid_virial ? " with centroid virials" : "") + ", the limit is " +
+                                        std::to_string(memory_limit_) +
+                                        "; raise the limit or divide the atoms among more GPUs");
+    }
+    if (list_.bytes() - DeviceList<real>::atom_bytes(n, graph.n_total, n_edges) > left) list_.release_edges();
+    list_.reserve(largest);
+    return chunk;
+}
+
+/// Size all arrays; messages and gradients of atoms that are not part of the model stay zero.
+template <class real>
+void DeviceEvaluator<real>::prepare(const Graph& graph, const Request& request, bool changed) {
+    const std::int64_t n_local = graph.n_local, n_total = graph.n_total;
+    std::int64_t widest = 0;
+    for (std::size_t t = 0; t < weights_.layers.size(); ++t) {
+        const auto& layer = weights_.layers[t];
+        z_[t].reserve(n_local * layer.z.width);
+        if (t == 0) continue;
+        message_[t].reserve(n_total * layer.message_in.width);
+        gradient_[t].reserve(n_total * layer.message_out.width);
+        widest = std::max<std::int64_t>({widest, layer.message_in.width, layer.message_out.width});
+    }
+    h_.reserve(n_local * h_stride_);
+    work_.reserve(n_local * message_widest_);
+    grad_z_.reserve(n_local * z_widest_);
+    for (std::size_t k = 0; k < weights_.readout.size(); ++k) {
+        const std::int64_t n = n_local * weights_.readout_blocks[k + 1] * kBlock;
+        readout_[2 * k].reserve(n);
+        readout_[2 * k + 1].reserve(n);
+        readout_grad_[k].reserve(n);
+    }
+    atom_energy_.reserve(n_local);
+    row_virial_.reserve(9 * n_local);
+    force_.reserve(3 * n_total);
+    host_force_.reserve(3 * n_total);
+    host_energy_.reserve(n_local);
+    host_rows_.reserve(n_total * widest);
+    if (request.atom_virial || request.centroid_virial) host_virial_.reserve(9 * n_total);
+    if (request.atom_virial) atom_virial_.reserve(9 * n_total);
+    if (request.centroid_virial) {
+        const std::int64_t n_edges = list_.before(graph.n_local);
+        own_grad_z_.reserve(n_local * weights_.layers.back().z.width);
+        own_gradient_.reserve(n_edges);
+        moment_.reserve(n_edges);
+        position_.reserve(n_total);
+        centroid_.reserve(9 * n_total);
+        for (std::size_t t = 1; t < weights_.layers.size(); ++t) {
+            kept_gradient_[t].reserve(n_total * weights_.layers[t].message_out.width);
+        }
+    }
+    if (!changed && planned_generation_ == context_.generation()) return;
+    for (std::size_t t = 1; t < weights_.layers.size(); ++t) {
+        message_[t].zero(n_total * weights_.layers[t].message_in.width);
+        gradient_[t].zero(n_total * weights_.layers[t].message_out.width);
+    }
+    make_plan();
+    planned_generation_ = context_.generation();
+}
+
+template <class real>
+void DeviceEvaluator<real>::collect(const Graph& graph, const Request& request, Result& result) {
+    const std::int64_t n_local = list_.n_local(), n_total = list_.n_total();
+    force_.download(host_force_.data(), 3 * n_total);
+    totals_.download(host_totals_.data(), kTotals);
+    if (request.atom_energy) atom_energy_.download(host_energy_.data(), n_local);
+    if (request.atom_virial) atom_virial_.download(host_virial_.data(), 9 * n_total);
+    do_it(context_.call().to_host(context_.stream(), host_bad_edge_.data(), list_.bad_edge(), sizeof(int)),
+          "copying from the device");
+    context_.synchronize();
+    const std::int64_t bad = *host_bad_edge_.data();
+    if (bad < list_.before(list_.n_local())) {
+        // the words for it are those of the CPU
+        Edges<real>(weights_.n_species, 1.0, 1).count(graph);
+    }
+    const auto take = [](const PinnedBuffer<double>& from, std::int64_t n, std::vector<double>& to) {
+        to.assign(from.data(), from.data() + n);
+    };
+    take(host_force_, 3 * n_total, result.force);
+    take(host_energy_, request.atom_energy ? n_local : 0, result.atom_energy);
+    take(host_virial_, request.atom_virial ? 9 * n_total : 0, result.atom_virial);
+    result.energy = host_totals_.data()[0];
+    std::copy_n(host_totals_.data() + 1, 9, result.virial);
+}
+
+/// As Evaluator::centroid_virial, with G kept aside while each axis overwrites it.
+template <class real>
+void DeviceEvaluator<real>::centroid_virial(const Graph& graph, Exchange* exchange, Result& result) {
+    const std::size_t n_layers = weights_.layers.size();
+    const std::int64_t n_local = list_.n_local(), n_total = list_.n_total();
+    const auto width = [&](std::size_t t) { return weights_.layers[t].message_out.width; };
+    for (std::size_t t = 1; t < n_layers; ++t) {
+        do_it(context_.call().copy(context_.stream(), kept_gradient_[t].data(), gradient_[t].data(),
+                                   static_cast<std::size_t>(n_total * width(t)) * sizeof(real)),
+              "copying on the device");
+    }
+    std::vector<double> x(static_cast<std::size_t>(n_total));
+    for (int axis = 0; axis < 3; ++axis) {
+        double origin = 0.0;  // near the atoms, for the digits of single precision
+        for (std::int64_t i = 0; i < n_local; ++i) origin += graph.position[3 * i + axis] / static_cast<double>(n_local);
+        context_.synchronize();  // the last copy of x
+        for (std::int64_t i = 0; i < n_total; ++i) {
+            x[static_cast<std::size_t>(i)] = graph.position[3 * i + axis] - origin;
+        }
+        position_.upload(x.data(), n_total);
+        const auto add_position = [&](std::size_t t, std::int64_t n, double sign) {
+            do_it(kernels_.add_scaled_rows(context_.stream(), n, width(t), position_.data(), sign, kept_gradient_[t].data(),
+                                           gradient_[t].data()),
+                  "centroid virials");
+        };
+        do_it(kernels_.scale_rows(context_.stream(), n_local, weights_.layers.back().z.width, position_.data(),
+                                  own_grad_z_.data(), grad_z_.data()),
+              "centroid virials");
+        do_it(kernels_.scale_edges(context_.stream(), list_.n_local(), list_.list_start(), list_.row_end(), position_.data(),
+                                   own_gradient_.data(), moment_.data()),
+              "centroid virials");
+        for (std::size_t t = 1; t < n_layers; ++t) gradient_[t].zero(n_total * width(t));
+        // Of the last layer, G_i belongs to E_i alone: its moment is x_i G_i. Of the others it is made here.
+        if (n_layers == 1) out_backward(0);
+        for (std::size_t t = n_layers; t-- > 1;) {
+            if (t + 1 < n_layers) {
+                add_position(t, n_local, -1.0);
+                if (exchange != nullptr) exchange_rows(gradient_[t], width(t), exchange);
+            }
+            add_position(t, n_total, 1.0);
+            backward(t, moment_.data());
+            run(stages_[t].to_feature_gradient);
+            gate_backward(t - 1);
+            out_backward(t - 1);
+        }
+        first_gradient(moment_.data());
+        do_it(kernels_.centroid(context_.stream(), list_.forces(nullptr, nullptr, nullptr), axis, position_.data(),
+                                moment_.data(), centroid_.data()),
+              "centroid virials");
+    }
+    centroid_.download(host_virial_.data(), 9 * n_total);
+    context_.synchronize();
+    result.centroid_virial.assign(host_virial_.data(), host_virial_.data() + 9 * n_total);
+}
+
+template class DeviceEvaluator<float>;
+template class DeviceEvaluator<double>;
+
+}  // namespace qdml

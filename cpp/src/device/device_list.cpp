@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+/// Copies of the list go to the device when it changes; distances follow in every step.
+#include "device_list.hpp"
+
+#include <algorithm>
+#include <climits>
+#include <cstring>
+
+#include "zbl.hpp"
+
+namespace qdml {
+
+template <class real>
+DeviceList<real>::DeviceList(const Model& model, DeviceContext& context)
+    : context_(context),
+      n_species_(static_cast<int>(model.info.species.size())),
+      cutoff_(model.architecture.cutoff),
+      knots_(model.architecture.knots),
+      zbl_(context),
+      device_species_(context),
+      order_(context),
+      device_neighbor_(context),
+      incoming_(context),
+      scratch_(context),
+      bad_edge_(context),
+      list_start_(context),
+      incoming_start_(context),
+      row_end_(context),
+      staged_(context),
+      vector_(context),
+      distance_(context),
+      slot_(context),
+      other_(context),
+      other_species_(context),
+      record_(context),
+      gradient_(context) {
+    bad_edge_.reserve(1);
+    if (!model.has_zbl()) return;
+    const Zbl zbl(model.info.species, model.tensor("zbl.r_max"));
+    std::vector<double> all = zbl.r_max();
+    n_zbl_ = static_cast<std::int64_t>(all.size());
+    all.insert(all.end(), zbl.charge().begin(), zbl.charge().end());
+    all.insert(all.end(), zbl.inverse_a().begin(), zbl.inverse_a().end());
+    zbl_.upload(all.data(), 3 * n_zbl_);
+    context_.synchronize();
+}
+
+/// What would make kernels read past their arrays; distances are looked at on the device.
+template <class real>
+void DeviceList<real>::check(const Graph& graph) const {
+    for (int i = 0; i < graph.n_total; ++i) {
+        if (graph.species[i] < -1 || graph.species[i] >= n_species_) {
+            throw Error("graph_invalid", "atom " + std::to_string(i) + " has species " + std::to_string(graph.species[i]) +
+                                             ", the model has 0.." + std::to_string(n_species_ - 1));
+        }
+    }
+    for (int i = 0; i < graph.n_local; ++i) {
+        if (graph.row_start[i + 1] < graph.row_start[i]) throw Error("graph_invalid", "row_start decreases");
+    }
+    for (int i = 0; i < graph.n_local; ++i) {
+        for (std::int64_t e = graph.row_start[i]; e < graph.row_start[i + 1]; ++e) {
+            if (graph.neighbor[e] < 0 || graph.neighbor[e] >= graph.n_total) {
+                throw Error("graph_invalid", "edge " + std::to_string(e) + " from atom " + std::to_string(i) + " to " +
+                                                 std::to_string(graph.neighbor[e]) + ": no such atom, there are " +
+                                                 std::to_string(graph.n_total));
+            }
+        }
+    }
+    const std::int64_t n = graph.n_local > 0 ? graph.row_start[graph.n_local] + graph.n_total : 0;
+    if (n >= INT_MAX) {
+        throw Error("graph_invalid", std::to_string(n) + " edges are more than one GPU can number; divide the atoms among more");
+    }
+}
+
+template <class real>
+bool DeviceList<real>::take(const Graph& graph) {
+    const auto n_rows = static_cast<std::size_t>(graph.n_local) + 1, n_total = static_cast<std::size_t>(graph.n_total);
+    const std::int64_t none = 0;
+    const std::int64_t* start = graph.n_local > 0 ? graph.row_start : &none;
+    const auto n_edges = static_cast<std::size_t>(start[graph.n_local]);
+    if (graph.n_local == n_local_ && graph.n_total == n_total_ && n_edges == neighbor_.size() &&
+        std::equal(start, start + n_rows, row_start_.begin()) &&
+        std::equal(graph.species, graph.species + n_total, species_.begin()) &&
+        std::equal(graph.neighbor, graph.neighbor + n_edges, neighbor_.begin())) {
+        return false;
+    }
+    check(graph);
+    n_local_ = graph.n_local;
+    n_total_ = graph.n_total;
+    row_start_.assign(start, start + n_rows);
+    species_.assign(graph.species, graph.species + n_total);
+    neighbor_.assign(graph.neighbor, graph.neighbor + n_edges);
+    const auto n_list = static_cast<std::int64_t>(n_edges);
+    device_species_.upload(species_.data(), n_total_);
+    list_start_.upload(row_start_.data(), n_local_ + 1);
+    device_neighbor_.upload(neighbor_.data(), n_list);
+    row_end_.reserve(n_local_);
+    incoming_start_.reserve(n_total_ + 1);
+    incoming_.reserve(n_list);
+    scratch_.reserve(n_total_ + n_list);
+    context_.check(context_.call().transpose(context_.stream(), n_total_, static_cast<int>(n_list), device_neighbor_.data(),
+                                             incoming_start_.data(), incoming_.data(), scratch_.data()),
+                   "turning the neighbour list");
+    sort_by_species();
+    context_.synchronize();
+    return true;
+}
+
+template <class real>
+void DeviceList<real>::sort_by_species() {
+    std::vector<int> order;
+    species_start_.assign(1, 0);
+    for (int s = 0; s < n_species_; ++s) {
+        for (int i = 0; i < n_local_; ++i) {
+            if (species_[static_cast<std::size_t>(i)] == s) order.push_back(i);
+        }
+        species_start_.push_back(static_cast<int>(order.size()));
+    }
+    order_.upload(order.data(), static_cast<std::int64_t>(order.size()));
+    context_.synchronize();  // `order` ends here
+}
+
+template <class real>
+void DeviceList<real>::reserve(std::int64_t n_edges) {
+    staged_.reserve(3 * n_edges);
+    vector_.reserve(3 * n_edges);
+    distance_.reserve(n_edges);
+    slot_.reserve(n_edges);
+    other_.reserve(n_edges);
+    other_species_.reserve(n_edges);
+    record_.reserve(n_edges);
+    gradient_.reserve(n_edges);
+}
+
+template <class real>
+void DeviceList<real>::hold(const Graph& graph, int first, int last) {
+    first_ = first;
+    last_ = last;
+    first_edge_ = before(first);
+    const std::int64_t n = before(last) - first_edge_;
+    context_.synchronize();  // an earlier copy may still read the staged vectors
+    std::copy_n(graph.edge_vector + 3 * first_edge_, 3 * n, staged_.data());
+    vector_.upload(staged_.data(), 3 * n);
+}
+
+template <class real>
+DeviceEdges<real> DeviceList<real>::edges(double* atom_energy) const {
+    DeviceEdges<real> d = {};
+    d.first = first_;
+    d.n_rows = last_ - first_;
+    d.n_species = n_species_;
+    d.species = device_species_.data();
+    d.list_start = list_start_.data();
+    d.neighbor = device_neighbor_.data();
+    d.vector = vector_.data() - 3 * first_edge_;
+    d.cutoff = cutoff_;
+    d.knots = knots_;
+    if (n_zbl_ > 0) {
+        d.zbl_r_max = zbl_.data();
+        d.zbl_charge = zbl_.data() + n_zbl_;
+        d.zbl_inverse_a = zbl_.data() + 2 * n_zbl_;
+    }
+    d.distance = distance_.data() - first_edge_;
+    d.row_end = row_end_.data();
+    d.slot = slot_.data() - first_edge_;
+    d.other = other_.data() - first_edge_;
+    d.other_species = other_species_.data() - first_edge_;
+    d.record = record_.data() - first_edge_;
+    d.gradient = gradient();
+    d.atom_energy = atom_energy;
+    d.bad_edge = bad_edge_.data();
+    return d;
+}
+
+template <class real>
+DeviceForces<real> DeviceList<real>::forces(double* row_virial, double* force, double* atom_virial) const {
+    DeviceForces<real> f = {};
+    f.n_local = n_local_;
+    f.n_total = n_total_;
+    f.first = first_;
+    f.n_rows = last_ - first_;
+    f.first_edge = first_edge_;
+    f.last_edge = before(last_);
+    f.list_start = list_start_.data();
+    f.row_end = row_end_.data();
+    f.slot = slot_.data() - first_edge_;
+    f.incoming_start = incoming_start_.data();
+    f.incoming = incoming_.data();
+    f.record = record_.data() - first_edge_;
+    f.gradient = gradient();
+    f.row_virial = row_virial;
+    f.force = force;
+    f.atom_virial = atom_virial;
+    return f;
+}
+
+template <class real>
+DeviceMessages<real> DeviceList<real>::messages(const real* table, std::int64_t n_knots, int n_blocks,
+                                                bool by_species) const {
+    const int* other = by_species ? other_species_.data() : other_.data();
+    return {{list_start_.data(), other - first_edge_, record_.data() - first_edge_, table, n_knots, n_blocks},
+            row_end_.data(),
+            first_,
+            last_ - first_};
+}
+
+template <class real>
+std::int64_t DeviceList<real>::atom_bytes(std::int64_t n_local, std::int64_t n_total, std::int64_t n_edges) noexcept {
+    using I = DeviceBuffer<int>;
+    using L = DeviceBuffer<std::int64_t>;
+    return I::bytes_for(n_total) + I::bytes_for(n_local) + 2 * I::bytes_for(n_edges) + I::bytes_for(n_total + n_edges) +
+           L::bytes_for(n_local + 1) + L::bytes_for(n_local) + L::bytes_for(n_total + 1);
+}
+
+template <class real>
+std::int64_t DeviceList<real>::edge_bytes(std::int64_t n_edges) noexcept {
+    return DeviceBuffer<double>::bytes_for(3 * n_edges) + DeviceBuffer<double>::bytes_for(n_edges) +
+           3 * DeviceBuffer<int>::bytes_for(n_edges) + DeviceBuffer<EdgeRecord<real>>::bytes_for(n_edges) +
+           DeviceBuffer<EdgeGradient<real>>::bytes_for(n_edges);
+}
+
+template <class real>
+std::int64_t DeviceList<real>::bytes() const noexcept {
+    return device_species_.bytes() + order_.bytes() + device_neighbor_.bytes() + incoming_.bytes() + scratch_.bytes() +
+           list_start_.bytes() + incoming_start_.bytes() + row_end_.bytes() + vector_.bytes() + distance_.bytes() +
+           slot_.bytes() + other_.bytes() + other_species_.bytes() + record_.bytes() + gradient_.bytes();
+}
+
+template <class real>
+void DeviceList<real>::release_edges() noexcept {
+    staged_.release();
+    vector_.release();
+    distance_.release();
+    slot_.release();
+    other_.release();
+    other_species_.release();
+    record_.release();
+    gradient_.release();
+}
+
+template class DeviceList<float>;
+template class DeviceList<double>;
+
+}  // namespace qdml

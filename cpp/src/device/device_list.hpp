@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+/// The neighbour list of a graph on a device, and the arrays over its edges for a range of rows.
+#pragma once
+
+#include <vector>
+
+#include "memory.hpp"
+#include "model.hpp"
+
+namespace qdml {
+
+template <class real>
+class DeviceList {
+public:
+    DeviceList(const Model& model, DeviceContext& context);
+
+    /// Take over species and neighbours of `graph`. True if they differ from those before: then addresses and counts do too.
+    /// Throws Error `graph_invalid` for what cannot be a graph.
+    bool take(const Graph& graph);
+    /// Arrays over edges are for these rows from now on; `vectors` of them are copied to the device.
+    void hold(const Graph& graph, int first, int last);
+    /// Room for chunks of at most this many edges.
+    void reserve(std::int64_t n_edges);
+
+    int n_local() const noexcept { return n_local_; }
+    int n_total() const noexcept { return n_total_; }
+    /// Edges of the rows before `row`.
+    std::int64_t before(int row) const { return row_start_[static_cast<std::size_t>(row)]; }
+    /// Local atoms of the model sorted by species, and where each species starts [S + 1].
+    const int* order() const noexcept { return order_.data(); }
+    const std::vector<int>& species_start() const noexcept { return species_start_; }
+    const int* species() const noexcept { return device_species_.data(); }
+
+    DeviceEdges<real> edges(double* atom_energy) const;
+    DeviceForces<real> forces(double* row_virial, double* force, double* atom_virial) const;
+    DeviceMessages<real> messages(const real* table, std::int64_t n_knots, int n_blocks, bool by_species) const;
+    EdgeGradient<real>* gradient() const { return gradient_.data() - first_edge_; }
+    const std::int64_t* list_start() const noexcept { return list_start_.data(); }
+    const std::int64_t* row_end() const noexcept { return row_end_.data(); }
+    int* bad_edge() const noexcept { return bad_edge_.data(); }
+
+    static std::int64_t atom_bytes(std::int64_t n_local, std::int64_t n_total, std::int64_t n_edges) noexcept;
+    static std::int64_t edge_bytes(std::int64_t n_edges) noexcept;
+    std::int64_t bytes() const noexcept;
+    void release_edges() noexcept;
+
+private:
+    void check(const Graph& graph) const;
+    void sort_by_species();
+
+    DeviceContext& context_;
+    int n_species_;
+    double cutoff_;
+    int knots_;
+    int n_local_ = -1, n_total_ = -1;
+    std::vector<int> species_, neighbor_;
+    std::vector<std::int64_t> row_start_;
+    std::vector<int> species_start_;
+    int first_ = 0, last_ = 0;
+    std::int64_t first_edge_ = 0;
+
+    DeviceBuffer<double> zbl_;  ///< r_max, charge, 1/a
+    std::int64_t n_zbl_ = 0;
+    DeviceBuffer<int> device_species_, order_, device_neighbor_, incoming_, scratch_, bad_edge_;
+    DeviceBuffer<std::int64_t> list_start_, incoming_start_, row_end_;
+    PinnedBuffer<double> staged_;
+    DeviceBuffer<double> vector_, distance_;
+    DeviceBuffer<int> slot_, other_, other_species_;
+    DeviceBuffer<EdgeRecord<real>> record_;
+    DeviceBuffer<EdgeGradient<real>> gradient_;
+};
+
+extern template class DeviceList<float>;
+extern template class DeviceList<double>;
+
+}  // namespace qdml

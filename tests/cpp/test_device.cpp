@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: MIT
+/// The CUDA engine, its kernels run on the host by the emulation, against the CPU engine in fp64.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <limits>
+#include <numeric>
+#include <thread>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "domains.hpp"
+
+using qdml::Device;
+using qdml::Engine;
+using qdml::Precision;
+using namespace qdml_test;
+
+namespace {
+
+/// An environment variable for the length of a test.
+struct Variable {
+    Variable(const char* name, const std::string& value) : name_(name) { setenv(name, value.c_str(), 1); }
+    ~Variable() { unsetenv(name_); }
+    const char* name_;
+};
+
+Engine device_engine(const std::string& path, Precision precision) {
+    const Variable library("QDML_DEVICE_LIBRARY", QDML_EMULATED_DEVICE);
+    return Engine(path, precision, {Device::gpu, 0});
+}
+
+double largest(const std::vector<double>& values) {
+    double most = 1.0;
+    for (const double v : values) most = std::max(most, std::fabs(v));
+    return most;
+}
+
+void check_equal(const qdml::Result& found, const qdml::Result& reference, double tolerance) {
+    const double scale = tolerance * largest(reference.force);
+    CHECK(found.energy == doctest::Approx(reference.energy).epsilon(tolerance));
+    CHECK(difference(found.force, reference.force) < scale);
+    CHECK(difference(found.atom_energy, reference.atom_energy) < scale);
+    CHECK(difference(found.atom_virial, reference.atom_virial) < 4 * scale);
+    CHECK(difference(found.centroid_virial, reference.centroid_virial) < 10 * scale);
+    const std::vector<double> a(found.virial, found.virial + 9), b(reference.virial, reference.virial + 9);
+    CHECK(difference(a, b) < 10 * scale);
+}
+
+}  // namespace
+
+TEST_CASE("the device engine equals the CPU engine, every pair of degrees and both layouts") {
+    const TemporaryFile file("device.qdml");
+    const auto s = random_structure(7, 5);
+    const std::vector<std::vector<int>> degrees = {{0}, {2, 0}, {1, 1, 0}, {3, 2, 1, 0}, {0, 3, 3, 0}, {2, 2, 3, 1, 0}};
+    for (std::size_t k = 0; k < degrees.size(); ++k) {
+        for (const bool separated : {false, true}) {
+            CAPTURE(k);
+            CAPTURE(separated);
+            Options o;
+            o.degrees = degrees[k];
+            o.separated = separated;
+            o.message_channels = k % 2 == 0 ? 16 : 48;  // half a warp; one and a half
+            o.readout = k % 3 == 0 ? std::vector<int>{} : std::vector<int>{8, 20};
+            o.zbl = k % 2 == 0;
+            write_random_model(file.path, o);
+            Engine reference(file.path, Precision::float64);
+            const auto expected = evaluate(reference, s, {true, true, false});
+            for (const auto precision : {Precision::float64, Precision::mixed}) {
+                Engine engine = device_engine(file.path, precision);
+                CHECK(engine.info().device == "emulated device 0");
+                const auto found = evaluate(engine, s, {true, true, false});
+                check_equal(found, expected, precision == Precision::float64 ? 1e-10 : 2e-5);
+            }
+        }
+    }
+}
+
+TEST_CASE("forces of the device engine are the gradient of its energy") {
+    const TemporaryFile file("device-gradient.qdml");
+    Options o;
+    o.layers = 2;
+    o.message_channels = 16;
+    write_random_model(file.path, o);
+    Engine engine = device_engine(file.path, Precision::float64);
+    const auto s = random_structure(5, 3);
+    const auto force = evaluate(engine, s).force;
+    const double h = 1e-3;
+    for (std::size_t i = 0; i < force.size(); i += 2) {
+        const auto energy = [&](double d) {
+            auto moved = s;
+            moved.positions[i] += d;
+            return evaluate(engine, moved).energy;
+        };
+        const double slope = (8 * (energy(h) - energy(-h)) - (energy(2 * h) - energy(-2 * h))) / (12 * h);
+        CHECK(slope == doctest::Approx(-force[i]).epsilon(1e-7).scale(10));
+    }
+}
+
+TEST_CASE("a list with skin: steps are replayed, and new neighbours are noticed") {
+    const TemporaryFile file("device-steps.qdml");
+    Options o;
+    o.layers = 2;
+    o.message_channels = 16;
+    write_random_model(file.path, o);
+    Engine reference(file.path, Precision::float64);
+    Engine engine = device_engine(file.path, Precision::float64);
+    for (const unsigned seed : {51u, 52u}) {  // the second has more atoms and other neighbours
+        auto s = random_structure(seed == 51 ? 9 : 14, seed);
+        const auto list = s.neighbors(o.cutoff + 0.7);
+        auto vectors = list.edge_vector;
+        for (int step = 0; step < 3; ++step) {
+            const qdml::Graph graph = {s.n(), s.n(), s.species.data(), list.row_start.data(), list.neighbor.data(),
+                                       vectors.data()};
+            qdml::Result expected, found;
+            const qdml::Request request = {true, step == 2, false};
+            reference.compute(graph, request, nullptr, expected);
+            engine.compute(graph, request, nullptr, found);
+            check_equal(found, expected, 1e-10);
+            for (auto& x : vectors) x *= 1.01;  // an isotropic strain keeps the list symmetric
+        }
+    }
+}
+
+TEST_CASE("atoms without neighbours, of other potentials, and no atoms at all") {
+    const TemporaryFile file("device-empty.qdml");
+    write_random_model(file.path, {});
+    Engine reference(file.path, Precision::float64);
+    Engine engine = device_engine(file.path, Precision::float64);
+    auto s = random_structure(12, 61);
+    auto list = s.neighbors(4.0);
+    // atom 3 leaves the model: its edges go, its row is empty
+    const auto without = [&](int gone) {
+        Structure kept = s;
+        kept.species[std::size_t(gone)] = -1;
+        qdml::NeighborList left;
+        left.row_start.push_back(0);
+        for (int i = 0; i < s.n(); ++i) {
+            for (auto e = list.row_start[std::size_t(i)]; e < list.row_start[std::size_t(i) + 1]; ++e) {
+                const auto k = std::size_t(e);
+                if (i == gone || list.neighbor[k] == gone) continue;
+                left.neighbor.push_back(list.neighbor[k]);
+                left.edge_vector.insert(left.edge_vector.end(), &list.edge_vector[3 * k], &list.edge_vector[3 * k] + 3);
+            }
+            left.row_start.push_back(std::int64_t(left.neighbor.size()));
+        }
+        qdml::Result expected, found;
+        const qdml::Graph graph = {s.n(), s.n(), kept.species.data(), left.row_start.data(), left.neighbor.data(),
+                                   left.edge_vector.data()};
+        reference.compute(graph, {true, true, false}, nullptr, expected);
+        engine.compute(graph, {true, true, false}, nullptr, found);
+        check_equal(found, expected, 1e-10);
+    };
+    check_equal(evaluate(engine, s, {true, true, false}), evaluate(reference, s, {true, true, false}), 1e-10);
+    without(3);  // after a step in which it was there
+    without(0);
+
+    Structure alone;  // one atom: exactly E0
+    alone.species = {1};
+    alone.positions = {0, 0, 0};
+    alone.pbc[0] = alone.pbc[1] = alone.pbc[2] = false;
+    const auto one = evaluate(engine, alone, {true, true, false});
+    CHECK(one.energy == -103.0);
+    CHECK(one.force == std::vector<double>(3));
+
+    const std::int64_t start[1] = {0};
+    qdml::Result none;
+    engine.compute({0, 0, nullptr, start, nullptr, nullptr}, {true, true, false}, nullptr, none);
+    CHECK(none.energy == 0.0);
+    CHECK(none.force.empty());
+}
+
+TEST_CASE("domains with ghosts on devices equal the same domains on the CPU") {
+    for (const auto precision : {Precision::float64, Precision::mixed}) {
+        const TemporaryFile file("device-split.qdml");
+        Options o;
+        o.separated = precision == Precision::float64;
+        o.message_channels = 16;
+        write_random_model(file.path, o);
+        const auto s = random_structure(24, 21);
+        const auto list = s.neighbors(o.cutoff);
+        std::vector<int> rank_of;
+        std::vector<std::vector<int>> mine(3);  // rank 1 owns nothing
+        for (int i = 0; i < s.n(); ++i) {
+            rank_of.push_back(s.positions[std::size_t(3 * i)] < s.cell[0] / 2 ? 0 : 2);
+            mine[std::size_t(rank_of.back())].push_back(i);
+        }
+        std::vector<Domain> domains;
+        for (int rank = 0; rank < 3; ++rank) {
+            domains.push_back(make_domain(s, list, mine[std::size_t(rank)], rank_of, rank));
+        }
+        Meeting meeting(3, s.n());
+        std::vector<qdml::Result> expected(3), found(3);
+        const qdml::Request request = {true, true, true};
+        std::vector<Engine> references, engines;
+        for (int rank = 0; rank < 3; ++rank) {
+            references.emplace_back(file.path, Precision::float64);
+            engines.push_back(device_engine(file.path, precision));
+        }
+        std::vector<std::thread> ranks;
+        for (std::size_t rank = 0; rank < 3; ++rank) {
+            ranks.emplace_back([&, rank] {
+#ifdef _OPENMP
+                omp_set_num_threads(1);
+#endif
+                ThreadExchange exchange(meeting, domains[rank]);
+                references[rank].compute(domains[rank].graph(), request, &exchange, expected[rank]);
+                engines[rank].compute(domains[rank].graph(), request, &exchange, found[rank]);
+                engines[rank].compute(domains[rank].graph(), request, &exchange, found[rank]);  // replayed
+            });
+        }
+        for (auto& rank : ranks) rank.join();
+        CHECK(meeting.rounds() == 3 * (4 + 3));
+        for (std::size_t rank = 0; rank < 3; ++rank) {
+            check_equal(found[rank], expected[rank], precision == Precision::float64 ? 1e-10 : 3e-5);
+        }
+    }
+}
+
+TEST_CASE("the order of blocks and threads changes no bit on the device") {
+    const TemporaryFile file("device-order.qdml");
+    Options o;
+    o.layers = 2;
+    write_random_model(file.path, o);
+    const auto s = random_structure(11, 71);
+    std::vector<qdml::Result> found;
+    for (const char* seed : {"1", "2", "3"}) {
+        const Variable variable("QDML_EMULATION_SEED", seed);
+        Engine engine = device_engine(file.path, Precision::mixed);
+        found.push_back(evaluate(engine, s, {true, true, false}));
+    }
+    for (const auto& other : {found[1], found[2]}) {
+        CHECK(other.energy == found[0].energy);
+        CHECK(other.force == found[0].force);
+        CHECK(other.atom_energy == found[0].atom_energy);
+        CHECK(other.atom_virial == found[0].atom_virial);
+        CHECK(std::equal(other.virial, other.virial + 9, found[0].virial));
+    }
+}
+
+TEST_CASE("in chunks the device engine keeps its numbers and its limit") {
+    const auto s = random_structure(30, 41);
+    for (int layers = 1; layers <= 3; ++layers) {
+        CAPTURE(layers);
+        const TemporaryFile file("device-memory.qdml");
+        Options o;
+        o.layers = layers;
+        o.message_channels = 16;
+        write_random_model(file.path, o);
+        Engine engine = device_engine(file.path, Precision::float64);
+        const auto expected = evaluate(engine, s, {true, true, false});
+        const std::int64_t whole = engine.memory_allocated(), n_edges = s.neighbors(o.cutoff).row_start.back();
+        CHECK(engine.memory_estimate(s.n(), 0, n_edges) == whole);
+        engine.set_memory_limit(1);
+        std::int64_t least = 0;
+        try {
+            evaluate(engine, s);
+        } catch (const qdml::Error& error) {
+            CHECK(error.code() == "memory_limit");
+            const std::string text = error.what(), before = "need at least ";
+            least = std::stoll(text.substr(text.find(before) + before.size()));
+        }
+        REQUIRE(least > 0);
+        REQUIRE(least < whole);
+        for (const std::int64_t limit : {least, (least + whole) / 2, 2 * whole}) {
+            engine.set_memory_limit(limit);
+            const auto found = evaluate(engine, s, {true, true, false});
+            CHECK(engine.memory_allocated() <= limit);
+            check_equal(found, expected, 1e-11);
+        }
+        CHECK(evaluate(engine, s).force == expected.force);  // undivided again: the same bits
+    }
+}
+
+TEST_CASE("what is missing for a GPU is said; automatic then takes the CPU") {
+    const TemporaryFile file("device-faults.qdml");
+    write_random_model(file.path, {});
+    const auto refusal = [&](const char* words) {
+        CHECK_THROWS_WITH_AS(Engine(file.path, Precision::mixed, {Device::gpu, 0}), doctest::Contains(words), qdml::Error);
+        Engine engine(file.path, Precision::mixed, {Device::automatic, 0});
+        CHECK(engine.info().device == "cpu");
+        CHECK(std::isfinite(evaluate(engine, random_structure(12, 1)).energy));
+    };
+    {
+        const Variable library("QDML_DEVICE_LIBRARY", "/nowhere/libqdml_cuda.so");
+        refusal("was not found");
+    }
+    {
+        const Variable library("QDML_DEVICE_LIBRARY", "libc.so.6");
+        refusal("is not a device library of qdml");
+    }
+    const Variable library("QDML_DEVICE_LIBRARY", QDML_EMULATED_DEVICE);
+    {
+        const Variable devices("QDML_EMULATED_DEVICES", "0");
+        refusal("no CUDA-capable device is detected");
+    }
+    {
+        const Variable driver("QDML_EMULATED_DRIVER", "12040");
+        refusal("the driver supports CUDA 12.4, this build needs 13.0 or newer");
+    }
+    {
+        const Variable capability("QDML_EMULATED_CAPABILITY", "7");
+        refusal("has compute capability 7.0, this build needs 8.0 or newer");
+    }
+    {
+        const Variable devices("QDML_EMULATED_DEVICES", "2");
+        CHECK(Engine(file.path, Precision::mixed, {Device::gpu, 3}).info().device == "emulated device 1");
+    }
+    {
+        const Variable memory("QDML_EMULATED_MEMORY", "1000000");
+        Engine engine(file.path, Precision::mixed, {Device::gpu, 0});
+        try {
+            evaluate(engine, random_structure(120, 1));
+            FAIL("more memory than there is");
+        } catch (const qdml::Error& error) {
+            CHECK(error.code() == "memory_limit");
+            CHECK(std::string(error.what()).find("the memory of emulated device 0 does not suffice") == 0);
+        }
+        CHECK(std::isfinite(evaluate(engine, random_structure(2, 1)).energy));  // a smaller system still runs
+    }
+}
+
+TEST_CASE("a bad graph on the device is named as on the CPU") {
+    const TemporaryFile file("device-graph.qdml");
+    write_random_model(file.path, {});
+    Engine engine = device_engine(file.path, Precision::mixed);
+    int species[2] = {0, 1}, neighbor[2] = {1, 0};
+    std::int64_t start[3] = {0, 1, 2};
+    double vector[6] = {2, 0, 0, -2, 0, 0};
+    const qdml::Graph graph = {2, 2, species, start, neighbor, vector};
+    qdml::Result result;
+    const auto refusal = [&](const char* words) {
+        CHECK_THROWS_WITH_AS(engine.compute(graph, {}, nullptr, result), doctest::Contains(words), qdml::Error);
+    };
+    engine.compute(graph, {}, nullptr, result);
+    vector[0] = std::numeric_limits<double>::quiet_NaN();
+    refusal("edge 0 from atom 0 to 1: the distance is not finite");
+    vector[0] = 0;
+    refusal("two atoms at the same place");
+    vector[0] = 2;
+    species[1] = 3;
+    refusal("atom 1 has species 3");
+    species[1] = 1;
+    neighbor[0] = 2;
+    refusal("no such atom");
+    neighbor[0] = 1;
+    start[1] = 3;
+    refusal("row_start decreases");
+    start[1] = 1;
+    engine.compute(graph, {}, nullptr, result);  // good again
+    CHECK(std::isfinite(result.energy));
+}
