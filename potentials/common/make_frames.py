@@ -20,7 +20,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
-from materials import PLANS, Plan
+from materials import PLANS, STRAIN_MARGIN, Plan
 from qdml.build import build_dot
 from qdml.errors import QdmlError
 from qdml.label.frames import suitable_mesh
@@ -53,7 +53,7 @@ def relaxed(
 def heated(
     start: Atoms, calculator: Calculator, name: str, temperature: int, n_frames: int, number: int
 ) -> list[Atoms]:
-    """Frames of a short Langevin run; k-points and vacuum as of the start."""
+    """Frames of a short Langevin run."""
     found = sample_md(
         start,
         calculator,
@@ -66,27 +66,20 @@ def heated(
     )
     for frame in found:
         frame.positions = frame.positions.round(6)
-        if "kpoints" in start.info:
-            frame.info["kpoints"] = start.info["kpoints"]
     return found
-
-
-def with_mesh(atoms: Atoms) -> Atoms:
-    """Copy with the k-points its cell needs in info `kpoints`."""
-    frame = atoms.copy()
-    frame.info["kpoints"] = suitable_mesh(frame)
-    return frame
 
 
 def bulk_frames(plan: Plan, calculator: Calculator) -> Iterator[tuple[str, Atoms]]:
     """Equation of state, strains and hot strained cells; other phases; a few large cells."""
-    cell = with_mesh(plan.cell)
     for change in (0.0, 0.08, -0.08, 0.04, -0.04, 0.02, -0.02, 0.06, -0.06):
-        yield "bulk-eos", cells.scaled_volume(cell, change)
+        yield "bulk-eos", cells.scaled_volume(plan.cell, change)
     for index, mode in enumerate(cells.STRAIN_MODES):
         for sign in (0.02, -0.02):
             rng = np.random.default_rng(seed_of("bulk-strained", 2 * index + (sign < 0)))
-            yield "bulk-strained", rattle_thermally(cells.strain_mode(cell, mode, sign), 50.0, rng)
+            yield (
+                "bulk-strained",
+                rattle_thermally(cells.strain_mode(plan.cell, mode, sign), 50.0, rng),
+            )
     hot = {"bulk": plan.cell if len(plan.cell) >= 8 else plan.cell.repeat((2, 1, 1))}
     hot |= {
         name: relaxed(phase, calculator, 200, with_cell=True) for name, phase in plan.phases.items()
@@ -97,7 +90,7 @@ def bulk_frames(plan: Plan, calculator: Calculator) -> Iterator[tuple[str, Atoms
             origin = f"{name}-{temperature}K"
             for run in range(runs):
                 rng = np.random.default_rng(seed_of(origin, run))
-                start = with_mesh(cells.randomly_strained(phase, 0.025, rng))
+                start = cells.randomly_strained(phase, 0.025, rng)
                 for frame in heated(start, calculator, origin, temperature, 2, run):
                     yield origin, frame
     for temperature in plan.temperatures[1:]:
@@ -210,6 +203,9 @@ def queue(plan: Plan, made: Iterator[tuple[str, Atoms]]) -> list[Atoms]:
     by_origin: dict[str, list[Atoms]] = defaultdict(list)
     for origin, frame in made:
         frame.info["origin"] = origin
+        frame.info.pop("kpoints", None)
+        if frame.pbc.any():
+            frame.info["kpoints"] = suitable_mesh(frame, plan.sampled_length * STRAIN_MARGIN)
         frame.info["split"] = split_of(plan, origin, len(by_origin[origin]))
         by_origin[origin].append(frame)
     due = []

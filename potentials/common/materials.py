@@ -10,6 +10,9 @@ from ase.build import bulk
 from qdml.sample import ionic_slabs, polar_slabs, slabs
 from qdml.validate.crystal import phase_cell
 
+STRAIN_MARGIN = 0.93
+"""Cells under up to 7 % of strain keep the mesh of the unstrained one."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -17,7 +20,8 @@ class Plan:
 
     dots: name to arguments of `qdml.build.build_dot`. clusters: counts of the two `units` (formula
     of the semiconductor's ion pair, of the salt). atoms: spin multiplicities. dimers: pair to
-    (equilibrium distance, multiplicity of the state that holds along the wall).
+    (equilibrium distance, multiplicity of the state that holds along the wall). sampled_length:
+    least cell vector times k-points along a periodic direction.
     """
 
     cell: Atoms
@@ -32,6 +36,7 @@ class Plan:
     temperatures: tuple[int, ...] = (150, 300, 600, 900)
     test_temperature: int = 600
     phases: dict[str, Atoms] = field(default_factory=dict)
+    sampled_length: float = 23.5
 
 
 CLUSTERS = ((0, 2), (0, 3), (1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 3), (4, 2), (4, 4), (5, 3))
@@ -63,6 +68,7 @@ def lead_selenide() -> Plan:
             ("Se", "Se"): (2.17, 3), ("Cl", "Cl"): (1.99, 1),
         },
         phases={"bulk-zb": bulk("PbSe", "zincblende", a=6.75, cubic=True)},
+        sampled_length=30.0,
     )  # fmt: skip
 
 

@@ -87,6 +87,15 @@ def test_input_options_appear_where_asked_for(water):
     assert "BROYDEN" not in text
 
 
+def test_one_point_of_each_pair_k_and_minus_k_stands_for_both():
+    assert len(cp2k.reduced_mesh((2, 2, 2))) == 8  # every point is its own opposite
+    points = cp2k.reduced_mesh((3, 3, 1))
+    assert sum(weight for _, weight in points) == 9
+    assert points[0] == ((0, 0, 0), 1)
+    assert [weight for _, weight in points[1:]] == [2] * 4
+    assert ((1, 2, 0), 2) in points  # 2, 1 left out
+
+
 def test_input_sections_are_closed(water):
     for solver in ("diagonalization", "ot"):
         open_sections = []

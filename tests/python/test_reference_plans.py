@@ -151,14 +151,16 @@ def test_a_queue_that_ends_early_holds_every_kind(plans):
     assert {f.info["origin"] for f in frames[:3]} == {"bulk-300K", "slab-110", "dimer-InP"}
 
 
-def test_heated_frames_keep_the_mesh_and_their_seed(plans):
-    make_frames, _ = plans
+def test_heated_frames_repeat_with_their_seed_and_get_the_mesh_of_the_material(plans):
+    make_frames, materials = plans
     start = Atoms("Ar2", [[0, 0, 0], [1.2, 0, 0]], cell=[8, 8, 8], pbc=True)
-    start.info["kpoints"] = [2, 2, 2]
     one, two = (
         make_frames.heated(start, LennardJones(sigma=1.0, epsilon=0.5, rc=3.0), "x", 100, 2, 0)
         for _ in range(2)
     )
     assert len(one) == 2
-    assert one[0].info["kpoints"] == [2, 2, 2]
     assert np.array_equal(one[1].positions, two[1].positions)
+    plan = materials.PLANS["PbSe"]()
+    (frame,) = make_frames.queue(plan, iter([("bulk-300K", one[0])]))
+    assert frame.info["kpoints"] == [4, 4, 4]
+    assert "kpoints" not in make_frames.queue(plan, iter([("atom", Atoms("Pb"))]))[0].info

@@ -94,7 +94,7 @@ def write_input(
 
     solver is `diagonalization` (Broyden mixing) or `ot`; restart names a wavefunction file to
     start from, None starts from atomic densities. stress adds the analytical stress tensor. kpoints
-    is a mesh that contains Gamma: an 8-atom cell with (2, 2, 2) samples like 64 atoms at Gamma.
+    is a mesh that contains Gamma, of which one of each pair k, -k is computed.
     """
     cell = "\n".join(
         f"      {name} " + " ".join(f"{x:.12f}" for x in vector)
@@ -176,16 +176,30 @@ def write_input(
 """
 
 
+def reduced_mesh(mesh: tuple[int, int, int]) -> list[tuple[tuple[int, ...], int]]:
+    """Points of a mesh that contains Gamma and how often each counts, as (indices, weight).
+
+    The states at k and -k are complex conjugates (time reversal), so one of each pair is enough.
+    """
+    weights: dict[tuple[int, ...], int] = {}
+    for point in itertools.product(*(range(n) for n in mesh)):
+        opposite = tuple(-index % n for index, n in zip(point, mesh, strict=True))
+        kept = min(point, opposite)
+        weights[kept] = weights.get(kept, 0) + 1
+    return sorted(weights.items())
+
+
 def _kpoint_section(mesh: tuple[int, int, int]) -> str:
     """Explicit list of the mesh: CP2K's own Monkhorst-Pack meshes of even size leave out Gamma."""
-    points = list(itertools.product(*(range(n) for n in mesh)))
+    points = reduced_mesh(mesh)
     if len(points) == 1:
         return ""
+    n_points = sum(weight for _, weight in points)
     lines = "\n".join(
         "      KPOINT "
         + " ".join(f"{index / n:.8f}" for index, n in zip(point, mesh, strict=True))
-        + f" {1 / len(points):.8f}"
-        for point in points
+        + f" {weight / n_points:.8f}"
+        for point, weight in points
     )
     return f"""    &KPOINTS
       SCHEME GENERAL

@@ -1,7 +1,8 @@
-"""Add labelled frames to cdse-pbe.extxyz.xz and renew the table of the README beside it.
+"""Add labelled frames to the archive of a material and renew the table of the README beside it.
 
-Usage: python pack_frames.py labelled.extxyz ...
-Frames already there stay, whatever the plans say today: a label once paid for is kept.
+Usage: python pack_frames.py CdSe|InP|PbSe|CsPbBr3 labelled.extxyz ...
+Frames already there stay, whatever the plans say today, unless their k-points are too few: a label
+once paid for is kept.
 """
 # SPDX-License-Identifier: MIT
 
@@ -16,26 +17,41 @@ from pathlib import Path
 import ase.io
 import numpy as np
 from ase import Atoms
-from qdml.label.frames import is_undersampled
+from materials import PLANS, STRAIN_MARGIN
+from qdml.label.frames import SAMPLED_LENGTH, kpoint_mesh, suitable_mesh
 
-HERE = Path(__file__).resolve().parent
-ARCHIVE = HERE / "cdse-pbe.extxyz.xz"
+POTENTIALS = Path(__file__).resolve().parents[1]
 SPLITS = ("train", "valid", "test")
 
 
-def is_sampled(frame: Atoms) -> bool:
-    """Whether the k-points suffice: slabs first labelled at Gamma lay 0.1 eV/atom too high."""
+def archive_of(material: str) -> Path:
+    """Where the frames of a material are kept."""
+    name = material.lower()
+    return POTENTIALS / name / "data" / f"{name}-pbe.extxyz.xz"
+
+
+def sampled_length(material: str) -> float:
+    """Least cell vector times k-points (A) of strained cells of a material."""
+    plan = PLANS.get(material)
+    return SAMPLED_LENGTH if plan is None else plan().sampled_length * STRAIN_MARGIN
+
+
+def is_sampled(frame: Atoms, length: float) -> bool:
+    """Whether the k-points of a labelled frame suffice along what is not vacuum."""
     structure = frame.copy()
     structure.pbc = [axis not in frame.info["vacuum_axes"] for axis in "xyz"]
-    return not is_undersampled(structure)
+    needed = suitable_mesh(structure, length)
+    return all(n >= m for n, m in zip(kpoint_mesh(structure), needed, strict=True))
 
 
-def merged(paths: list[str]) -> list[Atoms]:
+def merged(material: str, paths: list[str]) -> list[Atoms]:
     """The shipped frames and those of `paths`, each once, sorted by origin."""
     frames = {}
-    for path in [ARCHIVE, *paths]:
+    archive = archive_of(material)
+    length = sampled_length(material)
+    for path in [*([archive] if archive.exists() else []), *paths]:
         for frame in ase.io.read(path, ":"):
-            if is_sampled(frame):
+            if frame.info.pop("material", material) == material and is_sampled(frame, length):
                 frames.setdefault(frame.info["frame_key"], frame)
     return sorted(frames.values(), key=lambda frame: frame.info["origin"])
 
@@ -69,21 +85,22 @@ def table(frames: list[Atoms]) -> str:
     return "\n".join(lines)
 
 
-def main(paths: list[str]) -> None:
+def main(material: str, paths: list[str]) -> None:
     """Write the compressed frames and put the table between the markers of the README."""
-    frames = merged(paths)
+    archive = archive_of(material)
+    frames = merged(material, paths)
     text = io.StringIO()
     ase.io.write(text, frames, format="extxyz")
-    temporary = ARCHIVE.with_suffix(".tmp")
+    temporary = archive.with_suffix(".tmp")
     temporary.write_bytes(lzma.compress(text.getvalue().encode(), preset=9))
-    temporary.replace(ARCHIVE)
-    readme = HERE / "README.md"
+    temporary.replace(archive)
+    readme = archive.parent / "README.md"
     before, _, rest = readme.read_text().partition("<!-- table -->\n")
     _, _, after = rest.partition("<!-- end of table -->\n")
     marked = f"<!-- table -->\n{table(frames)}\n<!-- end of table -->\n"
     readme.write_text(before + marked + after)
-    print(f"{ARCHIVE.name}: {len(frames)} frames, {ARCHIVE.stat().st_size / 1024:.0f} KiB")
+    print(f"{archive.name}: {len(frames)} frames, {archive.stat().st_size / 1024:.0f} KiB")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1], sys.argv[2:])
