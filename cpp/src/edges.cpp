@@ -46,17 +46,22 @@ bool is_inside(const Graph& graph, int i, std::int64_t e, double cutoff_squared)
 }  // namespace
 
 template <class real>
-void Edges<real>::count(const Graph& graph) {
+void Edges<real>::count(const Graph& graph, const EdgeShape& shape, bool same_graph) {
+    if (same_graph && shape == shape_) {
+        return;
+    }
+    shape_ = shape;
+    is_built_ = false;
     const int n = graph.n_local;
     for (int i = 0; i < graph.n_total; ++i) {
-        if (graph.species[i] < -1 || graph.species[i] >= n_species_) {
+        if (graph.species[i] < -1 || graph.species[i] >= shape_.n_species) {
             refuse_graph("atom " + std::to_string(i) + " has species " +
                          std::to_string(graph.species[i]) + ", the model has 0.." +
-                         std::to_string(n_species_ - 1));
+                         std::to_string(shape_.n_species - 1));
         }
     }
     before_.reserve(n + 1);
-    const double squared = cutoff_ * cutoff_;
+    const double squared = shape_.cutoff * shape_.cutoff;
     bool bad = false;
 #pragma omp parallel for schedule(static) reduction(|| : bad)
     for (int i = 0; i < n; ++i) {
@@ -84,10 +89,13 @@ void Edges<real>::count(const Graph& graph) {
 }
 
 template <class real>
-void Edges<real>::build(const Graph& graph, int first, int last, const Zbl* zbl,
-                        double* atom_energy) {
+void Edges<real>::build(const Graph& graph, int first, int last) {
+    if (is_built_ && first == first_ && last == last_) {
+        return;
+    }
     first_ = first;
     last_ = last;
+    is_built_ = false;  // until the arrays are there: any of them may not fit into the memory
     row_start.reserve(graph.n_local + 1);
     const std::int64_t n_edges = before_[last] - before_[first];
     for (int i = first; i <= last; ++i) {
@@ -97,9 +105,37 @@ void Edges<real>::build(const Graph& graph, int first, int last, const Zbl* zbl,
     neighbor_species.reserve(n_edges);
     record.reserve(n_edges);
     gradient.reserve(n_edges);
-    const double squared = cutoff_ * cutoff_, inverse_spacing = knots_ / cutoff_;
+    const double squared = shape_.cutoff * shape_.cutoff, inverse_spacing = shape_.knots / shape_.cutoff;
 #pragma omp parallel for schedule(static)
     for (int i = first; i < last; ++i) {
+        std::int64_t to = row_start[i];
+        for (std::int64_t e = graph.row_start[i]; e < graph.row_start[i + 1]; ++e) {
+            if (!is_inside(graph, i, e, squared)) {
+                continue;
+            }
+            const double* v = graph.edge_vector + 3 * e;
+            const double r = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+            neighbor[to] = graph.neighbor[e];
+            neighbor_species[to] = graph.species[graph.neighbor[e]];
+            set_record(record[to], v, r, shape_.spline, shape_.knots, inverse_spacing);
+            ++to;
+        }
+    }
+    is_built_ = true;
+    is_transposed_ = false;
+}
+
+template <class real>
+void Edges<real>::start(const Graph& graph, const Zbl* zbl, double* atom_energy) {
+    const bool active = zbl != nullptr && zbl->active();
+    const double squared = shape_.cutoff * shape_.cutoff;
+#pragma omp parallel for schedule(static)
+    for (int i = first_; i < last_; ++i) {
+        std::fill_n(gradient.data() + row_start[i], row_start[i + 1] - row_start[i],
+                    EdgeGradient<real>{});
+        if (!active) {
+            continue;
+        }
         std::int64_t to = row_start[i];
         const int a = graph.species[i];
         for (std::int64_t e = graph.row_start[i]; e < graph.row_start[i + 1]; ++e) {
@@ -107,14 +143,11 @@ void Edges<real>::build(const Graph& graph, int first, int last, const Zbl* zbl,
                 continue;
             }
             const double* v = graph.edge_vector + 3 * e;
-            const double r = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+            const double r2 = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
             const int b = graph.species[graph.neighbor[e]];
-            neighbor[to] = graph.neighbor[e];
-            neighbor_species[to] = b;
-            set_record(record[to], v, r, spline_, knots_, inverse_spacing);
-            gradient[to] = {};
-            if (zbl != nullptr && zbl->active() && r < zbl->r_max(a, b)) {
-                const PairTerm pair = (*zbl)(a, b, r);
+            const double r_max = zbl->r_max(a, b);
+            if (r2 < 1.01 * r_max * r_max && std::sqrt(r2) < r_max) {  // few roots
+                const PairTerm pair = (*zbl)(a, b, std::sqrt(r2));
                 atom_energy[i] += 0.5 * pair.energy;
                 gradient[to].value[3] = static_cast<real>(0.5 * pair.derivative);
             }
@@ -127,6 +160,9 @@ void Edges<real>::build(const Graph& graph, int first, int last, const Zbl* zbl,
 /// every sum has one order for any number of threads.
 template <class real>
 void Edges<real>::transpose(const Graph& graph) {
+    if (is_transposed_) {
+        return;
+    }
     const std::int64_t n_edges = row_start[last_];
     incoming_start_.reserve(graph.n_total + 1);
     incoming_.reserve(n_edges);
@@ -145,6 +181,7 @@ void Edges<real>::transpose(const Graph& graph) {
         start[i] = start[i - 1];
     }
     start[0] = 0;
+    is_transposed_ = true;
 }
 
 template <class real>
@@ -259,6 +296,7 @@ std::int64_t Edges<real>::bytes() const noexcept {
 /// All but the counts of count(), which the next build() needs.
 template <class real>
 void Edges<real>::release() noexcept {
+    is_built_ = false;
     row_start.release();
     neighbor.release();
     neighbor_species.release();

@@ -13,20 +13,34 @@
 
 namespace qdml {
 
+/// What a model asks of its edges; models that ask the same may use the same edges.
+struct EdgeShape {
+    int n_species = 0;
+    double cutoff = 0.0;  ///< Å
+    int knots = 0;
+    Spline spline = Spline::cubic_b;
+
+    bool operator==(const EdgeShape& o) const noexcept {
+        return n_species == o.n_species && cutoff == o.cutoff && knots == o.knots &&
+               spline == o.spline;
+    }
+};
+
 template <class real>
 class Edges {
 public:
-    Edges(int n_species, double cutoff, int knots, Spline spline = Spline::cubic_b)
-        : n_species_(n_species), cutoff_(cutoff), knots_(knots), spline_(spline) {}
-
-    /// Check the graph and count the edges within the cutoff. Throws Error `graph_invalid`.
-    void count(const Graph& graph);
+    /// Check the graph and count the edges within the cutoff. Throws Error `graph_invalid`. Does
+    /// nothing when `same_graph`, the graph of the last call, was counted for the same shape.
+    void count(const Graph& graph, const EdgeShape& shape, bool same_graph);
     /// Edges of the rows before `row` after count(), row 0..n_local.
     std::int64_t before(int row) const { return before_[row]; }
 
-    /// Fill all arrays for the rows first..last-1. With `zbl`, its energies go to `atom_energy`
-    /// [n_local] (added, eV) and its derivatives to the gradients.
-    void build(const Graph& graph, int first, int last, const Zbl* zbl, double* atom_energy);
+    /// Fill all arrays but the gradients for the rows first..last-1, unless they are there since
+    /// count().
+    void build(const Graph& graph, int first, int last);
+    /// Set the gradients of these rows to zero. With `zbl`, its energies go to `atom_energy` [n_local]
+    /// (added, eV) and its derivatives to the gradients.
+    void start(const Graph& graph, const Zbl* zbl, double* atom_energy);
     /// Add the gradients of these rows to forces and virials of `result`, which start from zero
     /// (docs/conventions.md, "Parallel runs"). The gradients are used up.
     void add_forces(const Graph& graph, bool atom_virial, Result& result);
@@ -51,11 +65,9 @@ public:
 private:
     void transpose(const Graph& graph);
 
-    int n_species_;
-    double cutoff_;
-    int knots_;
-    Spline spline_;
+    EdgeShape shape_;
     int first_ = 0, last_ = 0;             ///< rows built
+    bool is_built_ = false, is_transposed_ = false;
     Buffer<std::int64_t> before_;          ///< [n_local + 1]
     Buffer<std::int64_t> incoming_start_;  ///< [n_total + 1]
     Buffer<std::int64_t> incoming_;        ///< [n] edges by their neighbour, in order of the rows

@@ -6,7 +6,7 @@
 
 #include "device/device_evaluator.hpp"
 #include "device/library.hpp"
-#include "evaluator.hpp"
+#include "engine_impl.hpp"
 #include "paths/evaluator.hpp"
 #ifdef QDML_PROFILE
 #include "profile.hpp"
@@ -95,31 +95,42 @@ std::unique_ptr<AnyEvaluator> make_device_evaluator(const Model& model, Precisio
 
 }  // namespace
 
-struct Engine::Impl {
-    ModelInfo info;
-    Precision precision;
-    std::unique_ptr<AnyEvaluator> evaluator;
-    std::int64_t memory_limit = 0;
-};
-
-Engine::Engine(const std::string& path, Precision precision, const DeviceChoice& choice)
-    : impl_(std::make_unique<Impl>()) {
+Engine::Impl::Impl(const Model& model, Precision chosen, const DeviceChoice& choice)
+    : info(model.info), precision(chosen) {
     const ChosenKernels kernels = choose_kernels();
-    const Model model = read_model(path);
-    impl_->info = model.info;
-    impl_->info.isa = kernels.cartesian.name;
-    impl_->precision = precision;
+    info.isa = kernels.cartesian.name;
     if (choice.device != Device::cpu) {
-        impl_->evaluator = make_device_evaluator(model, precision, choice, impl_->info.device);
-        if (impl_->evaluator) {
+        evaluator = make_device_evaluator(model, precision, choice, info.device);
+        if (evaluator) {
             return;
         }
     }
-    impl_->evaluator =
-        precision == Precision::mixed
-            ? make_evaluator(model, kernels.cartesian.single, kernels.paths.single)
-            : make_evaluator(model, kernels.cartesian.reference, kernels.paths.reference);
+    evaluator = precision == Precision::mixed
+                    ? make_evaluator(model, kernels.cartesian.single, kernels.paths.single)
+                    : make_evaluator(model, kernels.cartesian.reference, kernels.paths.reference);
 }
+
+void Engine::Impl::compute(const Graph& graph, const Request& request, Exchange* exchange,
+                           Result& result, bool same_graph) {
+    if (graph.n_local < 0 || graph.n_total < graph.n_local) {
+        throw Error("graph_invalid", "n_local " + std::to_string(graph.n_local) + ", n_total " +
+                                         std::to_string(graph.n_total) +
+                                         ": expected 0 <= n_local <= n_total");
+    }
+    if (request.centroid_virial && graph.position == nullptr && graph.n_total > 0) {
+        throw Error("graph_invalid", "centroid_virial needs the positions of all atoms and ghosts");
+    }
+    if (same_graph) {
+        evaluator->compute_same_graph(graph, request, exchange, result);
+    } else {
+        evaluator->compute(graph, request, exchange, result);
+    }
+}
+
+Engine::Engine(const std::string& path, Precision precision, const DeviceChoice& choice)
+    : impl_(std::make_unique<Impl>(read_model(path), precision, choice)) {}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;
@@ -152,15 +163,7 @@ std::int64_t Engine::memory_limit() const noexcept { return impl_->memory_limit;
 
 void Engine::compute(const Graph& graph, const Request& request, Exchange* exchange,
                      Result& result) {
-    if (graph.n_local < 0 || graph.n_total < graph.n_local) {
-        throw Error("graph_invalid", "n_local " + std::to_string(graph.n_local) + ", n_total " +
-                                         std::to_string(graph.n_total) +
-                                         ": expected 0 <= n_local <= n_total");
-    }
-    if (request.centroid_virial && graph.position == nullptr && graph.n_total > 0) {
-        throw Error("graph_invalid", "centroid_virial needs the positions of all atoms and ghosts");
-    }
-    impl_->evaluator->compute(graph, request, exchange, result);
+    impl_->compute(graph, request, exchange, result, false);
 }
 
 const char* version() noexcept { return QDML_VERSION; }

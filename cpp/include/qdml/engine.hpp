@@ -17,7 +17,8 @@ namespace qdml {
 /// beside them: `graph_invalid` (impossible input of compute), `value_invalid` (of build_neighbor_list and
 /// set_memory_limit), `memory_limit` (the work arrays do not fit into the bound set, or into the card), `isa_unavailable`
 /// (environment variable QDML_ISA asks for kernels this processor lacks), `device_unavailable` (Device::gpu and what is
-/// missing for it), `device_failed` (a call of the CUDA runtime failed).
+/// missing for it), `device_failed` (a call of the CUDA runtime failed), `species_differ` (members of a
+/// committee, qdml/committee.hpp).
 class Error : public std::runtime_error {
 public:
     Error(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}
@@ -47,6 +48,7 @@ struct DeviceChoice {
 /// What a file says of itself; strings are copies.
 struct ModelInfo {
     std::string path;
+    int member = 0;  ///< place in a file of several members
     std::string hash;  ///< SHA-256 of the file's bytes, hexadecimal
     std::string metadata_json;  ///< the JSON document of the file, verbatim
     std::vector<std::string> species;  ///< chemical symbols, index = model species
@@ -135,7 +137,9 @@ public:
     void compute(const Graph& graph, const Request& request, Exchange* exchange, Result& result);
 
 private:
+    friend class Committee;  // evaluates its engines in shared work arrays
     struct Impl;
+    explicit Engine(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };
 
