@@ -11,13 +11,13 @@
 
 namespace qdml_lammps {
 
-const std::vector<double>& ForceSpread::compute(const Committee& committee, int n_local, int n_total)
+const std::vector<double>& ForceSpread::compute(const std::vector<qdml::Result>& members, int n_local, int n_total)
 {
-    const int n_members = committee.size();
+    const auto n_members = static_cast<int>(members.size());
     width_ = doubles_per_atom(n_members);
     rows_.resize(static_cast<std::size_t>(n_total) * static_cast<std::size_t>(width_));
     for (int m = 0; m < n_members; ++m) {
-        const auto& force = committee.member_force()[static_cast<std::size_t>(m)];
+        const auto& force = members[static_cast<std::size_t>(m)].force;
         for (int i = 0; i < n_total; ++i) {
             std::copy_n(force.data() + 3 * static_cast<std::size_t>(i), 3,
                         rows_.data() + static_cast<std::size_t>(i) * width_ + 3 * m);

@@ -5,7 +5,7 @@
 /// owners in one reverse communication. Only steps that ask for the spread pay for it.
 #pragma once
 
-#include "committee.h"
+#include "qdml/engine.hpp"
 
 #include <vector>
 
@@ -23,8 +23,8 @@ public:
     /// Doubles of one atom in a reverse message.
     static int doubles_per_atom(int n_members) { return n_members > 1 ? 3 * n_members : 0; }
 
-    /// Collective. [n_local] sqrt(Σ_m |F_m - F̄|² / M), eV/Å, of the forces of the last compute of `committee`.
-    const std::vector<double>& compute(const Committee& committee, int n_local, int n_total);
+    /// Collective. [n_local] sqrt(Σ_m |F_m - F̄|² / M), eV/Å, of the forces of `members` on local atoms and ghosts.
+    const std::vector<double>& compute(const std::vector<qdml::Result>& members, int n_local, int n_total);
 
     /// Callbacks of the pair style.
     int pack(int n, int first, double* buffer) const;

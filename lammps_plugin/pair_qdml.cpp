@@ -5,13 +5,16 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "compute.h"
 #include "domain.h"
 #include "error.h"
 #include "exceptions.h"
 #include "force.h"
 #include "memory.h"
+#include "modify.h"
 #include "neigh_list.h"
 #include "neighbor.h"
+#include "output.h"
 #include "update.h"
 #include "utils.h"
 
@@ -125,7 +128,7 @@ void PairQdml::agree_or_stop(const std::string& problem)
 }
 
 std::string PairQdml::load_problem(const std::vector<std::string>& paths, qdml::Precision precision,
-                                   std::unique_ptr<qdml_lammps::Committee>& committee)
+                                   std::unique_ptr<qdml::Committee>& committee)
 {
     try {
         std::vector<std::string> found;
@@ -134,8 +137,8 @@ std::string PairQdml::load_problem(const std::vector<std::string>& paths, qdml::
             const std::string place = utils::get_potential_file_path(path);
             found.push_back(place.empty() ? path : place);
         }
-        committee = std::make_unique<qdml_lammps::Committee>(found, precision);
-        if (settings_.memory_mib > 0) committee->set_memory_limit(settings_.memory_mib * kMebibyte);
+        committee = std::make_unique<qdml::Committee>(found, precision);
+        if (settings_.memory_mib > 0) committee->set_memory_limit(static_cast<std::int64_t>(settings_.memory_mib * kMebibyte));
     } catch (const qdml::Error& fault) {
         return fmt::format("pair_coeff qdml: {}", fault.what());
     } catch (const std::bad_alloc&) {
@@ -148,14 +151,14 @@ void PairQdml::load(const std::vector<std::string>& paths)
 {
     minimizer_.reset();
     agree_or_stop(load_problem(paths, settings_.precision, committee_));
-    for (int m = 0; m < committee_->size(); ++m) {
-        const std::string& hash = committee_->info(m).hash;
+    for (std::size_t k = 0; k < paths.size(); ++k) {
+        const std::string& hash = file_info(k).hash;
         std::string first = hash;
         MPI_Bcast(first.data(), static_cast<int>(first.size()), MPI_CHAR, 0, world);
         agree_or_stop(first == hash ? std::string()
                                     : fmt::format("pair_coeff qdml: {} differs between nodes: rank 0 read a file with hash {}, "
                                                   "rank {} one with hash {}; copy the same file to all nodes",
-                                                  paths[static_cast<std::size_t>(m)], first.substr(0, 12), comm->me,
+                                                  paths[k], first.substr(0, 12), comm->me,
                                                   hash.substr(0, 12)));
     }
     paths_ = paths;
@@ -168,6 +171,17 @@ void PairQdml::load(const std::vector<std::string>& paths)
     short_distances_.configure(settings_.extrapolation, committee_->distances_seen(), committee_->species());
     run_was_printed_ = false;
     list_is_new_ = true;
+}
+
+/// A file may hold several members; this is the first of them.
+const qdml::ModelInfo& PairQdml::file_info(std::size_t file) const
+{
+    int member = 0;
+    for (std::size_t k = 0; k < file; ++k) {
+        do ++member;
+        while (committee_->info(member).member > 0);
+    }
+    return committee_->info(member);
 }
 
 void PairQdml::coeff(int narg, char** arg)
@@ -268,10 +282,11 @@ void PairQdml::choose_committee()
     if (minimizer_) return;
     std::string problem = load_problem(paths_, qdml::Precision::float64, minimizer_);
     for (int m = 0; problem.empty() && m < committee_->size(); ++m) {
-        if (minimizer_->info(m).hash == committee_->info(m).hash) continue;
+        if (m < minimizer_->size() && minimizer_->info(m).hash == committee_->info(m).hash) continue;
         problem = fmt::format("pair_style qdml: {} has changed since pair_coeff read it: its hash was {}, now it is {}; give pair_coeff "
                               "again",
-                              paths_[static_cast<std::size_t>(m)], committee_->info(m).hash, minimizer_->info(m).hash);
+                              committee_->info(m).path, committee_->info(m).hash,
+                              m < minimizer_->size() ? minimizer_->info(m).hash : "another");
     }
     agree_or_stop(problem);
     comm_forward = std::max(comm_forward, qdml_lammps::GhostExchange::doubles_per_row(minimizer_->max_exchange_width(), false,
@@ -326,6 +341,8 @@ void PairQdml::compute(int eflag, int vflag)
     omp_set_num_threads(std::max(1, comm->nthreads));
 #endif
 
+    const bool with_spread = active().size() > 1 && spread_is_due();
+
     try {
         update_graph();
         check_distances();
@@ -337,13 +354,8 @@ void PairQdml::compute(int eflag, int vflag)
         graph.neighbor = edges_.neighbor();
         graph.edge_vector = edges_.edge_vector();
         graph.position = n_total > 0 ? atom->x[0] : nullptr;
-        qdml::Request request;
-        request.atom_energy = true;
-        request.atom_virial = vflag_atom != 0;
-        request.centroid_virial = cvflag_atom != 0;
         // Every rank gets here in every step, also one without atoms: the exchanges inside are collective.
-        active().compute(graph, request, &exchange_, result_);
-        n_computes_ += 1.0;
+        evaluate(graph, with_spread);
     } catch (const LAMMPSException&) {
         throw;  // raised by LAMMPS itself, with its own message
     } catch (const qdml::Error& fault) {
@@ -353,12 +365,41 @@ void PairQdml::compute(int eflag, int vflag)
                    "pair_style qdml ({}): not enough memory for {} atoms, {} ghosts and {} edges on rank {} (about {:.0f} "
                    "MiB); use more ranks on more nodes, or the keyword memory",
                    paths_text(), n_local, n_total - n_local, edges_.n_edges(), comm->me,
-                   active().memory_estimate(n_local, n_total - n_local, edges_.n_edges()) / kMebibyte);
+                   static_cast<double>(active().memory_estimate(n_local, n_total - n_local, edges_.n_edges())) / kMebibyte);
     }
     add_results();
-    const bool spread_now = eflag_global || trigger_force_spread_ != 0 || spread_every_step_;
-    if (active().size() > 1 && spread_now) add_spread();
+    if (with_spread) add_spread();
     if (!run_was_printed_) print_run();
+}
+
+/// The same answer on all ranks. Many things ask for the energy in every step (minimisers, fix ave/time): what shows the
+/// spread is a line of output or `compute pair`.
+bool PairQdml::spread_is_due() const
+{
+    if (trigger_force_spread_ != 0 || spread_every_step_) return true;
+    if (settings_.spread_every > 0 && update->ntimestep % settings_.spread_every == 0) return true;
+    if (n_computes_ == 0.0 || update->ntimestep == output->next_thermo) return true;
+    for (Compute* compute : modify->get_compute_by_style("pair")) {
+        if (compute->matchstep(update->ntimestep) != 0) return true;
+    }
+    return false;
+}
+
+void PairQdml::evaluate(const qdml::Graph& graph, bool with_spread)
+{
+    const bool is_mean = settings_.members == qdml_lammps::Members::mean;
+    const int n_members = active().size();
+    qdml::Request request;
+    request.atom_energy = true;
+    request.atom_virial = vflag_atom != 0;
+    request.centroid_virial = cvflag_atom != 0;
+    const int n_followed = is_mean ? n_members : 1;
+    active().compute(graph, request, &exchange_, 0, n_followed, results_);
+    if (with_spread) active().compute(graph, {}, &exchange_, n_followed, n_members, results_);
+    if (is_mean && n_members > 1) qdml::average(results_, mean_);
+    result_ = is_mean && n_members > 1 ? &mean_ : results_.data();
+    n_computes_ += 1.0;
+    n_complete_ += is_mean || with_spread ? 1.0 : 0.0;
 }
 
 void PairQdml::add_results()
@@ -373,24 +414,24 @@ void PairQdml::add_results()
     // Forces on ghosts go back to their owners by LAMMPS' reverse communication (newton on).
     double* const* f = atom->f;
     for (int i = 0; i < n_total; ++i) {
-        for (int d = 0; d < 3; ++d) f[i][d] += unit * result_.force[3 * static_cast<std::size_t>(i) + d];
+        for (int d = 0; d < 3; ++d) f[i][d] += unit * result_->force[3 * static_cast<std::size_t>(i) + d];
     }
-    if (eflag_global) eng_vdwl += unit * result_.energy;
+    if (eflag_global) eng_vdwl += unit * result_->energy;
     if (vflag_global) {
-        for (int v = 0; v < 6; ++v) virial[v] += 0.5 * unit * (result_.virial[kRow[v]] + result_.virial[kTransposed[v]]);
+        for (int v = 0; v < 6; ++v) virial[v] += 0.5 * unit * (result_->virial[kRow[v]] + result_->virial[kTransposed[v]]);
     }
     if (eflag_atom) {
-        for (int i = 0; i < n_local; ++i) eatom[i] += unit * result_.atom_energy[static_cast<std::size_t>(i)];
+        for (int i = 0; i < n_local; ++i) eatom[i] += unit * result_->atom_energy[static_cast<std::size_t>(i)];
     }
     if (vflag_atom) {
         for (int i = 0; i < n_total; ++i) {
-            const double* w = &result_.atom_virial[9 * static_cast<std::size_t>(i)];
+            const double* w = &result_->atom_virial[9 * static_cast<std::size_t>(i)];
             for (int v = 0; v < 6; ++v) vatom[i][v] += 0.5 * unit * (w[kRow[v]] + w[kTransposed[v]]);
         }
     }
     if (cvflag_atom) {
         for (int i = 0; i < n_total; ++i) {
-            const double* w = &result_.centroid_virial[9 * static_cast<std::size_t>(i)];
+            const double* w = &result_->centroid_virial[9 * static_cast<std::size_t>(i)];
             for (int v = 0; v < 9; ++v) cvatom[i][v] += unit * w[kRow[v]];
         }
     }
@@ -400,7 +441,7 @@ void PairQdml::add_spread()
 {
     const int n_local = atom->nlocal;
     const int n_members = active().size();
-    const auto& spread = force_spread_.compute(active(), n_local, n_local + atom->nghost);
+    const auto& spread = force_spread_.compute(results_, n_local, n_local + atom->nghost);
     spread_.resize(static_cast<std::size_t>(std::max(1, n_local)));
     double most = 0.0;
     for (int i = 0; i < n_local; ++i) {
@@ -410,7 +451,8 @@ void PairQdml::add_spread()
     MPI_Allreduce(&most, &max_force_spread_, 1, MPI_DOUBLE, MPI_MAX, world);
 
     std::vector<double> energy(static_cast<std::size_t>(n_members));
-    MPI_Allreduce(active().member_energy().data(), energy.data(), n_members, MPI_DOUBLE, MPI_SUM, world);
+    for (int m = 0; m < n_members; ++m) energy[static_cast<std::size_t>(m)] = results_[static_cast<std::size_t>(m)].energy;
+    MPI_Allreduce(MPI_IN_PLACE, energy.data(), n_members, MPI_DOUBLE, MPI_SUM, world);
     double mean = 0.0, squares = 0.0;
     for (const double e : energy) mean += e / n_members;
     for (const double e : energy) squares += (e - mean) * (e - mean) / n_members;

@@ -5,12 +5,11 @@
 /// pair_qdml.cpp: input, checks, compute; pair_qdml_output.cpp: messages and extract; pair_qdml_restart.cpp: restart files.
 #pragma once
 
-#include "committee.h"
 #include "edge_list.h"
 #include "force_spread.h"
 #include "ghost_exchange.h"
 #include "pair.h"
-#include "qdml/engine.hpp"
+#include "qdml/committee.hpp"
 #include "settings.h"
 #include "short_distances.h"
 
@@ -55,12 +54,15 @@ private:
     void agree_or_stop(const std::string& problem);
     std::string agreed_problem(const std::string& problem);
     std::string load_problem(const std::vector<std::string>& paths, qdml::Precision precision,
-                             std::unique_ptr<qdml_lammps::Committee>& committee);
+                             std::unique_ptr<qdml::Committee>& committee);
     void choose_committee();
-    qdml_lammps::Committee& active() { return minimizer_ ? *minimizer_ : *committee_; }
+    qdml::Committee& active() { return minimizer_ ? *minimizer_ : *committee_; }
     std::string paths_text() const;
     void update_graph();
     void check_distances();
+    bool spread_is_due() const;
+    void evaluate(const qdml::Graph& graph, bool with_spread);
+    const qdml::ModelInfo& file_info(std::size_t file) const;
     void add_results();
     void add_spread();
 
@@ -72,15 +74,17 @@ private:
 
     qdml_lammps::Settings settings_;
     double energy_unit_ = 1.0;  ///< LAMMPS energy unit per eV
-    std::unique_ptr<qdml_lammps::Committee> committee_;
-    std::unique_ptr<qdml_lammps::Committee> minimizer_;  ///< the same files in fp64, while a minimisation runs
+    std::unique_ptr<qdml::Committee> committee_;
+    std::unique_ptr<qdml::Committee> minimizer_;  ///< the same files in fp64, while a minimisation runs
     std::vector<std::string> paths_;  ///< as in pair_coeff
 
     qdml_lammps::GhostExchange exchange_;
     qdml_lammps::EdgeList edges_;
     qdml_lammps::ShortDistances short_distances_;
     std::vector<int> species_;  ///< [n_total] model species, -1 for NULL types
-    qdml::Result result_;
+    std::vector<qdml::Result> results_;  ///< of the members
+    qdml::Result mean_;
+    const qdml::Result* result_ = &mean_;  ///< what the atoms follow, of the last compute
     bool list_is_new_ = true;  ///< the neighbour list was replaced since the last compute
 
     // what extract and extract_peratom hand out, in LAMMPS units
@@ -94,7 +98,7 @@ private:
 
     // of one run
     bool run_was_printed_ = false;  ///< exchange and memory figures are known after the first compute
-    double n_computes_ = 0.0;
+    double n_computes_ = 0.0, n_complete_ = 0.0;  ///< evaluations, and those of all members
 
     // of a restart file that was read
     std::vector<std::string> restart_paths_, restart_hashes_;

@@ -32,7 +32,10 @@ void PairQdml::print_model()
         text += fmt::format("pair qdml: {} (hash {})\n  {}\n", info.path, info.hash.substr(0, 12), info.architecture);
     }
     if (committee_->size() > 1) {
-        text += fmt::format("  committee of {}: averages, and the spread of forces\n", committee_->size());
+        const bool is_mean = settings_.members == qdml_lammps::Members::mean;
+        text += fmt::format("  committee of {}: {}\n", committee_->size(),
+                            is_mean ? "averages, and the spread of forces"
+                                    : "the first alone, the others when their spread is asked for");
     }
     text += "  types:";
     for (int type = 1; type <= atom->ntypes; ++type) {
@@ -47,7 +50,7 @@ void PairQdml::print_model()
 void PairQdml::reset_run_counts()
 {
     exchange_.reset_counts();
-    n_computes_ = 0.0;
+    n_computes_ = n_complete_ = 0.0;
     run_was_printed_ = false;
 }
 
@@ -57,7 +60,7 @@ void PairQdml::print_run()
     const auto& counts = exchange_.counts();
     const int n_ghost = atom->nghost;
     const double mine[4] = {
-        active().memory_estimate(atom->nlocal, n_ghost, edges_.n_edges()) + edges_.memory_bytes(),
+        static_cast<double>(active().memory_estimate(atom->nlocal, n_ghost, edges_.n_edges())) + edges_.memory_bytes(),
         static_cast<double>(n_ghost), static_cast<double>(counts.messages), counts.bytes};
     double most[4] = {};
     MPI_Reduce(mine, most, 4, MPI_DOUBLE, MPI_MAX, 0, world);
@@ -81,6 +84,10 @@ void PairQdml::finish()
     MPI_Reduce(mine, most, 2, MPI_DOUBLE, MPI_MAX, 0, world);
     MPI_Reduce(mine, sum, 2, MPI_DOUBLE, MPI_SUM, 0, world);
     if (comm->me != 0) return;
+    if (n_complete_ < n_computes_) {
+        utils::logmesg(lmp, fmt::format("pair qdml: {:.0f} of {:.0f} evaluations were of all {} members\n", n_complete_, n_computes_,
+                                        active().size()));
+    }
     utils::logmesg(lmp, fmt::format("pair qdml: {:.0f} evaluations; exchanged per evaluation: {:.0f} times, {:.0f} messages and {} "
                                     "by the busiest rank\n  {:.0f} messages and {} by all, with copies to ghosts of the same rank\n",
                                     n_computes_, static_cast<double>(counts.exchanges) / n_computes_, most[0], mebibytes(most[1]),
@@ -131,7 +138,7 @@ void* PairQdml::extract_peratom(const char* name, int& n_columns)
     if (n_computes_ == 0.0) return nullptr;  // fix pair asks before the first step to learn the number of columns
     if (is_energy) {
         atom_energy_.assign(static_cast<std::size_t>(std::max(1, edges_.n_local())), 0.0);
-        for (std::size_t i = 0; i < result_.atom_energy.size(); ++i) atom_energy_[i] = energy_unit_ * result_.atom_energy[i];
+        for (std::size_t i = 0; i < result_->atom_energy.size(); ++i) atom_energy_[i] = energy_unit_ * result_->atom_energy[i];
         return atom_energy_.data();
     }
     short_distances_.per_atom(edges_, species_.data(), committee_->cutoff(), nearest_, ratio_);
@@ -144,11 +151,13 @@ double PairQdml::memory_usage()
 {
     double bytes = Pair::memory_usage() + edges_.memory_bytes() + force_spread_.memory_bytes();
     bytes += static_cast<double>(species_.capacity() * sizeof(int));
-    bytes += static_cast<double>((result_.force.capacity() + result_.atom_energy.capacity() + result_.atom_virial.capacity() +
-                                  result_.centroid_virial.capacity()) *
-                                 sizeof(double));
-    if (committee_) {
-        bytes += active().memory_bytes() + active().memory_estimate(atom->nlocal, atom->nghost, edges_.n_edges());
-    }
+    const auto add = [&bytes](const qdml::Result& r) {
+        bytes += static_cast<double>((r.force.capacity() + r.atom_energy.capacity() + r.atom_virial.capacity() +
+                                      r.centroid_virial.capacity()) *
+                                     sizeof(double));
+    };
+    add(mean_);
+    for (const auto& result : results_) add(result);
+    if (committee_) bytes += static_cast<double>(active().memory_estimate(atom->nlocal, atom->nghost, edges_.n_edges()));
     return bytes;
 }

@@ -18,11 +18,11 @@ using namespace LAMMPS_NS;
 
 namespace {
 
-constexpr int kVersion = 1;          // of these sections
+constexpr int kVersion = 2;          // of these sections
 constexpr int kLongestText = 65536;  // no path or hash is longer: a larger number means a damaged file
 
 /// The numbers of the settings section; arrays, because a struct would put undefined padding into the file.
-enum Number { VERSION, PRECISION, MINIMIZE, HALO, EXTRAPOLATION, FILES, N_NUMBERS };
+enum Number { VERSION, PRECISION, MINIMIZE, HALO, EXTRAPOLATION, MEMBERS, EVERY, FILES, N_NUMBERS };
 
 void write_text(FILE* file, const std::string& text)
 {
@@ -63,12 +63,14 @@ void PairQdml::write_restart_settings(FILE* file)
     numbers[MINIMIZE] = settings_.minimize_in_double ? 1 : 0;
     numbers[HALO] = static_cast<int>(settings_.halo);
     numbers[EXTRAPOLATION] = static_cast<int>(settings_.extrapolation);
+    numbers[MEMBERS] = static_cast<int>(settings_.members);
+    numbers[EVERY] = settings_.spread_every;
     numbers[FILES] = static_cast<int>(paths_.size());
     std::fwrite(numbers, sizeof(int), N_NUMBERS, file);
     std::fwrite(&settings_.memory_mib, sizeof(double), 1, file);
     for (std::size_t m = 0; m < paths_.size(); ++m) {
         write_text(file, paths_[m]);
-        write_text(file, committee_->info(static_cast<int>(m)).hash);
+        write_text(file, file_info(m).hash);
     }
 }
 
@@ -112,6 +114,8 @@ void PairQdml::read_restart_settings(FILE* file)
     settings.minimize_in_double = numbers[MINIMIZE] != 0;
     settings.halo = static_cast<qdml_lammps::Halo>(numbers[HALO]);
     settings.extrapolation = static_cast<qdml_lammps::Extrapolation>(numbers[EXTRAPOLATION]);
+    settings.members = static_cast<qdml_lammps::Members>(numbers[MEMBERS]);
+    settings.spread_every = numbers[EVERY];
     use_settings(settings);
 }
 
@@ -135,7 +139,7 @@ void PairQdml::read_restart(FILE* file)
     restart_problem_ = agreed_problem(load_problem(restart_paths_, settings_.precision, committee_));
     if (restart_problem_.empty()) {
         for (std::size_t m = 0; m < restart_paths_.size() && restart_problem_.empty(); ++m) {
-            const std::string& found = committee_->info(static_cast<int>(m)).hash;
+            const std::string& found = file_info(m).hash;
             if (found == restart_hashes_[m]) continue;
             restart_problem_ = fmt::format("pair_style qdml: {} has changed since the restart file was written: its hash is {}, the "
                                            "restart file names {}",
@@ -161,7 +165,7 @@ void PairQdml::compare_with_restart()
 {
     for (std::size_t m = 0; comm->me == 0 && m < restart_hashes_.size(); ++m) {
         const bool is_member = m < paths_.size();
-        const std::string found = is_member ? committee_->info(static_cast<int>(m)).hash : std::string("none");
+        const std::string found = is_member ? file_info(m).hash : std::string("none");
         if (found == restart_hashes_[m]) continue;
         error->warning(FLERR,
                        "pair_coeff qdml: another potential than in the restart file: {} has hash {}, the restart file names {} with "

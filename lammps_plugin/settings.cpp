@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <numeric>
 
 namespace qdml_lammps {
@@ -23,6 +24,8 @@ constexpr Keyword kKeywords[] = {
     {"device", "cpu"},
     {"halo", "fp32 or int16"},
     {"memory", "a positive number of MiB for each rank"},
+    {"members", "mean or first"},
+    {"every", "a positive number of steps"},
     {"extrapolation", "warn, error or off"},
 };
 
@@ -100,6 +103,16 @@ Settings read_settings(const std::vector<std::string>& words)
             if (value.empty() || *end != '\0' || !std::isfinite(settings.memory_mib) || settings.memory_mib <= 0) {
                 refuse("memory '" + value + "' is not valid; expected " + keyword.values);
             }
+        } else if (name == "members") {
+            if (value != "mean" && value != "first") refuse_value(keyword, value);
+            settings.members = value == "first" ? Members::first : Members::mean;
+        } else if (name == "every") {
+            char* end = nullptr;
+            const long steps = std::strtol(value.c_str(), &end, 10);
+            if (value.empty() || *end != '\0' || steps < 1 || steps > std::numeric_limits<int>::max()) {
+                refuse("every '" + value + "' is not valid; expected " + keyword.values);
+            }
+            settings.spread_every = static_cast<int>(steps);
         } else {
             if (value != "warn" && value != "error" && value != "off") refuse_value(keyword, value);
             settings.extrapolation = value == "warn"    ? Extrapolation::warn

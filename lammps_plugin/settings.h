@@ -15,11 +15,19 @@ enum class Halo { full, int16 };  ///< full: as the kernels compute, fp32 (mixed
 /// What to do about two atoms closer than any pair of their elements in the training data.
 enum class Extrapolation { off, warn, error };
 
+/// What a committee's atoms follow.
+enum class Members {
+    mean,   ///< the averages of all members, evaluated in every step
+    first,  ///< the first member; the others are evaluated on the steps that need their spread
+};
+
 struct Settings {
     qdml::Precision precision = qdml::Precision::mixed;
     Halo halo = Halo::full;
     Extrapolation extrapolation = Extrapolation::warn;
     bool minimize_in_double = true;  ///< minimisers compare energies to digits that fp32 kernels do not have
+    Members members = Members::mean;
+    int spread_every = 0;  ///< steps, 0: only when something asks for the spread
     double memory_mib = 0.0;  ///< bound of the engine's work arrays on each rank, MiB; 0: none
 
     bool is_mixed() const { return precision == qdml::Precision::mixed; }

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from lammps_cases import CASES
-from lammps_runner import measure, read_columns, read_results, run_ok, system, write_data
+from lammps_runner import SYMBOLS, measure, read_columns, read_results, run_ok, system, write_data
 from qdml.lammps import lammps_environment
 
 UNIT = {"metal": 1.0, "real": 23.060549}  # per eV
@@ -134,6 +135,115 @@ print("vector", *(lmp.extract_compute("v", 0, 1)[k] for k in (0, 1)))
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if " " in line)
     assert lines["scalars"] == lines["vector"]
     assert min(float(word) for word in lines["scalars"].split()) > 0
+
+
+@pytest.fixture(scope="session")
+def twins(model: Path) -> tuple[Path, ...]:
+    """Three members of one architecture, which share the edges of a step."""
+    from models import random_model
+
+    paths = [model]
+    for seed in (21, 22):
+        path = model.parent / f"twin{seed}.qdml"
+        paths.append(random_model(path, SYMBOLS, channels=16, message_channels=16, seed=seed))
+    return tuple(paths)
+
+
+def trajectory(name: str, pair: str, after: str = "") -> str:
+    """Ten steps of `pair`; positions and forces of every second with all digits."""
+    return (
+        system(Path(), "a.data", pair=pair)
+        + f"""
+fix move all nve
+{after}
+thermo 5
+thermo_style custom step pe press
+dump out all custom 2 {name}.dump id x y z fx fy fz
+dump_modify out sort id format float %.17g
+run 10
+"""
+    )
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_dynamics_of_the_first_member(twins, tmp_path, ranks):
+    """`members first` moves atoms as the first file alone does, bit for bit, and gives the same
+    spread as averages do at the same positions."""
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    files = " ".join(str(member) for member in twins)
+    alone = f"pair_style qdml\npair_coeff * * {twins[0]} Cd Se Cl"
+    first = f"pair_style qdml members first\npair_coeff * * {files} Cd Se Cl"
+    mean = f"pair_style qdml\npair_coeff * * {files} Cd Se Cl"
+    spread = "fix s all pair 5 qdml force_spread 1\ncompute most all reduce max f_s\n"
+    spread += "fix energies all ave/time 1 1 1 c_thermo_pe\n"  # asks for energies in every step
+    spread += "dump s all custom 5 {}.spread id x y z f_s\n"
+    spread += "dump_modify s sort id format float %.17g\n"
+    decks = [
+        trajectory("alone", alone),
+        trajectory("first", first, spread.format("first")),
+        # averages, at the positions that the first member gave: read from the dump, no dynamics
+        system(Path(), "a.data", pair=mean)
+        + "fix s all pair 5 qdml force_spread 1\ndump s all custom 5 mean.spread id x y z f_s\n"
+        + "dump_modify s sort id format float %.17g\n"
+        + "rerun first.spread dump x y z\n",
+    ]
+    output = run_ok(tmp_path, "\nclear\n".join(decks), ranks)
+    np.testing.assert_array_equal(
+        read_columns(tmp_path / "first.dump"), read_columns(tmp_path / "alone.dump")
+    )
+    assert "3 of 11 evaluations were of all 3 members" in output
+    found, wanted = (read_columns(tmp_path / f"{name}.spread") for name in ("first", "mean"))
+    assert len(found) == len(wanted) == 3
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a[:, 1:4], b[:, 1:4], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(a[:, 4], b[:, 4], rtol=0, atol=1e-5)
+        assert a[:, 4].min() > 0.01
+
+
+def test_first_member_and_the_spread_every_few_steps(twins, tmp_path):
+    """`every` evaluates the others without a fix; minimisers do not evaluate them in every step."""
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    files = " ".join(str(member) for member in twins)
+    pair = f"pair_style qdml members first every 3\npair_coeff * * {files} Cd Se Cl"
+    output = run_ok(
+        tmp_path,
+        trajectory("every", pair).replace("thermo 5", "thermo 100")
+        + "run 0\nmin_style fire\nthermo 1000\nminimize 0 0 20 40\n",
+    )
+    # steps 0, 3, 6, 9 and the last, which prints
+    assert "5 of 11 evaluations were of all 3 members" in output
+    assert "committee of 3: the first alone" in output
+    counts = [line.split() for line in output.splitlines() if "evaluations were of all" in line]
+    complete, total = (int(counts[-1][k]) for k in (2, 4))
+    assert 5 <= complete < total / 2  # a minimisation of 20 steps, every third and the last
+
+
+def test_compute_pair_gets_the_spread_of_its_step(twins, tmp_path):
+    """Under `members first` a value that is asked for between lines of output is not an old one."""
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    files = " ".join(str(member) for member in twins)
+    deck = "\nclear\n".join(
+        system(Path(), "a.data", pair=f"pair_style qdml {words}\npair_coeff * * {files} Cd Se Cl")
+        + "fix move all nve\nthermo 100\ncompute v all pair qdml\n"
+        + f"fix out all ave/time 2 1 2 c_v[1] c_v[2] file {name}.values format ' %.17g'\nrun 6\n"
+        for name, words in (("often", "members first every 1"), ("seldom", "members first"))
+    )
+    output = run_ok(tmp_path, deck)
+    assert "4 of 7 evaluations were of all 3 members" in output
+    often, seldom = (np.loadtxt(tmp_path / f"{name}.values") for name in ("often", "seldom"))
+    np.testing.assert_array_equal(seldom, often)
+    assert len(set(often[:, 1])) == 4
+
+
+def test_restart_files_know_what_the_atoms_follow(twins, tmp_path):
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    files = " ".join(str(member) for member in twins)
+    pair = f"pair_style qdml members first every 4\npair_coeff * * {files} Cd Se Cl"
+    deck = system(Path(), "a.data", pair=pair) + "run 0\nwrite_restart a.restart\nclear\n"
+    deck += "read_restart a.restart\nfix move all nve\nthermo 100\nrun 10\n"
+    output = run_ok(tmp_path, deck, ranks=2)
+    assert output.count("committee of 3: the first alone") == 2
+    assert "4 of 11 evaluations were of all 3 members" in output  # 0, 4, 8 and the last
 
 
 def test_one_member_twice_equals_that_member(model, tmp_path):

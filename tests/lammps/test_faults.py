@@ -65,7 +65,7 @@ FAULTS = {
 # keywords of pair_style -> message
 KEYWORDS = {
     "exact yes": "unknown keyword 'exact', did you mean 'device'? Keywords are precision, "
-    "minimize, device, halo, memory, extrapolation",
+    "minimize, device, halo, memory, members, every, extrapolation",
     "extrapolate off": "unknown keyword 'extrapolate', did you mean 'extrapolation'?",
     "precision": "'precision' needs a value, mixed or double",
     "precision half": "precision 'half' is not known; expected mixed or double",
@@ -74,6 +74,9 @@ KEYWORDS = {
     "device tpu": "device 'tpu' is not known; expected cpu",
     "halo fp16": "halo 'fp16' is not known; expected fp32 or int16",
     "halo int16 precision double": "halo int16 and precision double exclude each other",
+    "members last": "members 'last' is not known; expected mean or first",
+    "every 0": "every '0' is not valid; expected a positive number of steps",
+    "every 2.5": "every '2.5' is not valid; expected a positive number of steps",
     "memory -5": "memory '-5' is not valid; expected a positive number of MiB for each rank",
     "memory lots": "memory 'lots' is not valid; expected a positive number of MiB for each rank",
     "extrapolation yes": "extrapolation 'yes' is not known; expected warn, error or off",
