@@ -173,7 +173,7 @@ void DeviceEvaluator<real>::collect(const Graph& graph, const Request& request, 
     const std::int64_t bad = *host_bad_edge_.data();
     if (bad < list_.before(list_.n_local())) {
         // the words for it are those of the CPU
-        Edges<real>(weights_.n_species, 1.0, 1).count(graph);
+        Edges<real>().count(graph, {weights_.n_species, 1.0, 1}, false);
     }
     const auto take = [](const PinnedBuffer<double>& from, std::int64_t n, std::vector<double>& to) {
         to.assign(from.data(), from.data() + n);
