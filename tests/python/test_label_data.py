@@ -1,4 +1,4 @@
-"""The shipped CdSe frames: converged, neutral, of one level of theory, split by origin."""
+"""The shipped frames of each material: converged, neutral, of one level, split by origin."""
 # SPDX-License-Identifier: MIT
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from qdml.label.frames import MIN_VACUUM, frame_key, image_distance, is_undersam
 from qdml.sample.dots import formal_charge
 from qdml.sample.polar_slabs import slab_110
 
-DATA = Path(__file__).resolve().parents[2] / "potentials" / "cdse" / "data"
+POTENTIALS = Path(__file__).resolve().parents[2] / "potentials"
+DATA = POTENTIALS / "cdse" / "data"
+ARCHIVES = sorted(POTENTIALS.glob("*/data/*-pbe.extxyz.xz"))
 LEVEL = "PBE/DZVP-MOLOPT-SR-GTH/GTH-PBE, CP2K 2023.1, 300 Ry, REL 40, XC_DERIV SPLINE2"
 
 
@@ -27,9 +29,18 @@ def frames():
     return ase.io.read(DATA / "cdse-pbe.extxyz.xz", ":")
 
 
-def test_every_frame_is_labelled_and_converged(frames):
+@pytest.fixture(scope="module", params=ARCHIVES, ids=lambda path: path.name.partition("-")[0])
+def archive(request):
+    return ase.io.read(request.param, ":")
+
+
+def test_the_cdse_set_is_there(frames):
+    assert DATA / "cdse-pbe.extxyz.xz" in ARCHIVES
     assert len(frames) >= 150
-    for frame in frames:
+
+
+def test_every_frame_is_labelled_and_converged(archive):
+    for frame in archive:
         info = frame.info
         assert info["converged"]
         assert info["level_of_theory"] == LEVEL
@@ -42,11 +53,11 @@ def test_every_frame_is_labelled_and_converged(frames):
         assert info["label_seconds"] > 0
         assert info["scf_steps"] > 0
         assert ("stress" in frame.calc.results) == (info["vacuum_axes"] == "-")
-    assert len({frame.info["frame_key"] for frame in frames}) == len(frames)
+    assert len({frame.info["frame_key"] for frame in archive}) == len(archive)
 
 
-def test_net_force_is_grid_noise_only(frames):
-    for frame in frames:
+def test_net_force_is_grid_noise_only(archive):
+    for frame in archive:
         net = np.abs(frame.get_forces().sum(axis=0)).max()
         n_oxygen = int((frame.numbers == 8).sum())
         # about 0.1 eV/A per component and O atom at 300 Ry, adding up at random; else 0.01 per
@@ -56,35 +67,41 @@ def test_net_force_is_grid_noise_only(frames):
         assert net < limit, (frame.info["origin"], net)
 
 
-def test_images_are_apart(frames):
-    for frame in frames:
+def test_images_are_apart(archive):
+    for frame in archive:
         axes = ["xyz".index(axis) for axis in frame.info["vacuum_axes"].strip("-")]
         distance = image_distance(frame.positions, frame.cell.array, axes)
         assert distance >= MIN_VACUUM - 1e-6
 
 
-def test_periodic_directions_are_sampled_alike(frames):
-    for frame in frames:
+def test_periodic_directions_are_sampled_alike(archive):
+    for frame in archive:
         structure = frame.copy()
         structure.pbc = [axis not in frame.info["vacuum_axes"] for axis in "xyz"]
         assert not is_undersampled(structure), frame.info["origin"]
 
 
-def test_test_origins_are_whole_and_hold_out_one_dot_and_one_temperature(frames):
+def test_test_origins_are_whole_and_leak_nothing(archive):
     splits = defaultdict(set)
-    for frame in frames:
+    for frame in archive:
         splits[frame.info["origin"]].add(frame.info["split"])
     test = {origin for origin, found in splits.items() if "test" in found}
+    assert test
     assert all(splits[origin] == {"test"} for origin in test)
     assert {split for found in splits.values() for split in found} == {"train", "valid", "test"}
+    # the same atoms at the same places in test and training would be a leak under another name
+    held_out = [f.positions.round(3).tobytes() for f in archive if f.info["split"] == "test"]
+    learnt = {f.positions.round(3).tobytes() for f in archive if f.info["split"] != "test"}
+    assert not set(held_out) & learnt
+
+
+def test_cdse_holds_out_one_dot_and_one_temperature(frames):
     learnt = [f for f in frames if f.info["split"] != "test"]
+    test = {f.info["origin"] for f in frames if f.info["split"] == "test"}
     assert not any(f.info["origin"].startswith("dot-Cd10Se4Cl12") for f in learnt)
     assert not any("zb" in f.info["origin"] and f.info.get("temperature") == 600 for f in learnt)
     assert any(origin.startswith("dot-Cd10Se4Cl12") for origin in test)
     assert any(origin.startswith("bulk-zb") and origin.endswith("600K") for origin in test)
-    # the same atoms at the same places in test and training would be a leak under another name
-    held_out = {f.positions.round(3).tobytes() for f in frames if f.info["split"] == "test"}
-    assert not held_out & {f.positions.round(3).tobytes() for f in learnt}
 
 
 def test_dots_slabs_and_clusters_are_neutral(frames):
