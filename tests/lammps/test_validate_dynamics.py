@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from ase import Atoms
+from qdml.analyse.report import write_report
 from qdml.errors import ConfigError, EngineError
 from qdml.validate import dynamics, report, rows
 
@@ -35,7 +36,7 @@ def test_a_dot_runs_at_constant_temperature_and_energy(tmp_path, monkeypatch, mo
     assert frames[0].get_chemical_symbols() == DOT.get_chemical_symbols()
     velocities = dynamics.frames_of(tmp_path / "run", "nve").frames
     assert np.abs(velocities[0].get_velocities()).max() > 0
-    numbers = report.write(found, tmp_path / "page.html")
+    numbers = write_report(found, tmp_path / "page.html")
     assert json.loads(numbers.read_text())["rows"][0]["name"] == "lattice constant"
     page = (tmp_path / "page.html").read_text()
     assert page.count("<figure>") >= 4

@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import qdml
 from qdml.analyse import (
@@ -114,7 +114,14 @@ def make_report(
     return Report(page, plain(numbers), verdicts, inputs.missing)
 
 
-def write_report(report: Report, output: Path, numbers: Path | None = None) -> Path:
+class HasPage(Protocol):
+    """A report: the page and the numbers behind it."""
+
+    page: str
+    numbers: dict[str, Any]
+
+
+def write_report(report: HasPage, output: Path, numbers: Path | None = None) -> Path:
     """Write the page to `output` and the numbers to `numbers`, by default beside it (.json).
 
     Returns the path of the numbers.

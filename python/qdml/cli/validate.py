@@ -50,7 +50,8 @@ def validate(
     """
     import ase.io
 
-    from qdml.validate.report import Request, write
+    from qdml.analyse.report import write_report
+    from qdml.validate.report import Request
     from qdml.validate.report import validate as run_validation
 
     if output.suffix.lower() not in (".html", ".htm"):
@@ -73,7 +74,7 @@ def validate(
             tuple(temperature or (300, 500)), ranks,
         )  # fmt: skip
         found = run_validation(request, lambda text: bar.update(text))
-    numbers = write(found, output)
+    numbers = write_report(found, output)
     colours = {"PASS": "green", "FAIL": "red", "-": "dim"}
     for row in found.rows:
         console.print(f"[{colours[row.state]}]{row.state:5}[/] ", end="")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +43,7 @@ class Request:
     ranks: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass
 class Validation:
     """The page, the numbers and the rows."""
 
@@ -98,18 +97,6 @@ def validate(
         html.text(f"Written by qdml {qdml.__version__}."),
     )
     return Validation(page, plain(numbers), found)
-
-
-def write(validation: Validation, output: Path) -> Path:
-    """Write the page and the numbers beside it; returns the path of the JSON file."""
-    numbers = output.with_suffix(".json")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(validation.page, encoding="utf-8")
-        numbers.write_text(json.dumps(validation.numbers, indent=1, allow_nan=False) + "\n")
-    except OSError as error:
-        raise DataError(f"{output}: cannot write the report ({error.strerror})") from error
-    return numbers
 
 
 def _symbols(request: Request) -> list[str]:
