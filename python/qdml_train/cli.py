@@ -184,6 +184,72 @@ def evaluate(
 
 
 @app.command()
+def select(
+    trajectories: Annotated[
+        list[Path], typer.Argument(help="extxyz files or LAMMPS text dumps, the candidates")
+    ],
+    model: Annotated[
+        list[Path], typer.Option("--model", help=".qdml file; repeat it for a committee")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="extxyz for qdml label")],
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="frames the potential was trained on")
+    ] = None,
+    budget: Annotated[int, typer.Option(min=1, help="most frames to pick")] = 50,
+    max_atoms: Annotated[
+        int, typer.Option(min=4, help="larger ones are cut to a neutral cluster around the atom")
+    ] = 80,
+    per_source: Annotated[
+        int | None, typer.Option(min=1, help="most of one file and origin [twice an even share]")
+    ] = None,
+    cap: Annotated[
+        str | None, typer.Option(help="halide on cut anion sites [the usual one of the dot, or Cl]")
+    ] = None,
+    stride: Annotated[int, typer.Option(min=1, help="look at every n-th frame")] = 1,
+    species: Annotated[
+        str | None, typer.Option(help="elements of LAMMPS types 1, 2, ... without 'element' column")
+    ] = None,
+    energy_spread: Annotated[
+        float, typer.Option(help="uncertain beyond this spread of energies, eV/atom")
+    ] = 0.001,
+    mean_spread: Annotated[
+        float, typer.Option(help="or beyond this mean spread of forces, eV/Å")
+    ] = 0.075,
+    max_spread: Annotated[
+        float, typer.Option(help="or beyond this largest spread of a force, eV/Å")
+    ] = 0.15,
+    largest_force: Annotated[
+        float, typer.Option(help="reject beyond this force, eV/Å; with --data 1.5 x its largest")
+    ] = 15.0,
+    closest: Annotated[
+        float, typer.Option(help="reject below this part of the shortest distance trained on")
+    ] = 0.8,
+) -> None:
+    """Pick uncertain, unlike frames of a trajectory for labelling, and cut large dots to clusters.
+
+    Uncertain: by the spread of several --model; of one by the distance of its node scalars to
+    --data; without --data by distances shorter than trained on.
+
+    Example: python -m qdml_train select md.lammpstrj --model a.qdml --model b.qdml -o picked.extxyz
+    """
+    from qdml_train.select import Limits, Request, read_candidates, select_frames, write_selection
+    from qdml_train.sources import read_frames
+
+    limits = Limits(
+        energy_spread=energy_spread,
+        mean_force_spread=mean_spread,
+        max_force_spread=max_spread,
+        largest_force=largest_force,
+        closest=closest,
+    )
+    known = [frame for path in data or [] for frame in read_frames(path)]
+    request = Request(model, known, budget, max_atoms, per_source, cap, limits)
+    symbols = [word.strip() for word in species.split(",")] if species else None
+    selection = select_frames(read_candidates(trajectories, stride, symbols), request)
+    write_selection(selection, output, Console(soft_wrap=True))
+
+
+@app.command()
 def export(
     fit_folder: Annotated[Path, typer.Argument(help="output folder of a fit")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help=".qdml file")] = None,

@@ -62,33 +62,45 @@ class JaxPotential:
 
     def predict(self, frames: list[Frame]) -> list[Result]:
         """Energies, forces and stresses of any frames, in batches of few shapes."""
+        results: dict[int, Result] = {}
+        for members, samples, out in self.each_batch(frames, self._predict):
+            energy, forces, virial = out
+            start = 0
+            for g, (i, sample) in enumerate(zip(members, samples, strict=True)):
+                n = sample.n_atoms
+                e0 = float(self.reference[sample.species].sum())
+                results[i] = Result(
+                    float(energy[g]) + e0,
+                    forces[start : start + n],
+                    voigt(virial[g], frames[i].volume),
+                )
+                start += n
+        return [results[i] for i in range(len(frames))]
+
+    def each_batch(
+        self, frames: list[Frame], function: Callable[..., Any]
+    ) -> list[tuple[list[int], list[Sample], list[np.ndarray]]]:
+        """Numbers of the frames, their samples and what `function` made of each batch.
+
+        `function(tensors, architecture, graphs, n_graphs)` returns arrays; those over atoms hold
+        the atoms of the frames one after the other, then padding.
+        """
         samples = [
             Sample(self.species(f), build_neighbors(f, self.architecture.cutoff), None, None, None)
             for f in frames
         ]
-        results: dict[int, Result] = {}
+        found = []
         with jax.enable_x64(True):
             tensors = {k: jnp.asarray(v) for k, v in self.tensors.items()}
             for bucket in make_buckets(samples, BATCH_ATOMS, BATCH_FRAMES) if samples else []:
                 shape = common_shape(bucket.shape)
                 for members in first_fit(np.array(bucket.members), samples, shape):
-                    graphs, _ = assemble(
-                        [samples[i] for i in members], shape, self.architecture.cutoff, np.float64
-                    )
+                    chosen = [samples[i] for i in members]
+                    graphs, _ = assemble(chosen, shape, self.architecture.cutoff, np.float64)
                     graphs = Graphs(*(jnp.asarray(x) for x in graphs))
-                    out = self._predict(tensors, self.architecture, graphs, shape.graphs)
-                    energy, forces, virial = (np.asarray(x) for x in out)
-                    start = 0
-                    for g, i in enumerate(members):
-                        n = samples[i].n_atoms
-                        e0 = float(self.reference[samples[i].species].sum())
-                        results[i] = Result(
-                            float(energy[g]) + e0,
-                            forces[start : start + n],
-                            voigt(virial[g], frames[i].volume),
-                        )
-                        start += n
-        return [results[i] for i in range(len(frames))]
+                    out = function(tensors, self.architecture, graphs, shape.graphs)
+                    found.append(([int(i) for i in members], chosen, [np.asarray(x) for x in out]))
+        return found
 
 
 def common_shape(shape: Shape) -> Shape:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,23 +44,42 @@ def descriptors(frames: Sequence[Atoms]) -> np.ndarray:
     return np.array([pair_histogram(atoms, elements) for atoms in frames])
 
 
-def farthest_points(features: np.ndarray, n_select: int, first: int | None = None) -> list[int]:
+def farthest_points(
+    features: np.ndarray,
+    n_select: int,
+    first: int | None = None,
+    known: np.ndarray | None = None,
+    group: Sequence[object] | None = None,
+    per_group: int | None = None,
+) -> list[int]:
     """Indices of n_select rows [n, f], each the farthest (Euclidean) from those already chosen.
 
-    Starts at `first`, or at the row farthest from the mean. Returns all rows, in that order, when
-    n_select is larger than their number.
+    Starts at `first`, or at the row farthest from the mean. Rows of `known` [m, f] count as chosen
+    before the start. No more than `per_group` rows of equal `group` [n] are taken. Returns all rows
+    that may be taken, in that order, when n_select is larger than their number.
     """
     features = np.asarray(features, dtype=float)
-    if first is None:
+    distance = np.full(len(features), np.inf)
+    for row in known if known is not None else ():
+        distance = np.minimum(distance, ((features - row) ** 2).sum(axis=1))
+    if first is None and known is not None and len(known):
+        first = int(np.argmax(distance))
+    elif first is None:
         first = int(np.argmax(((features - features.mean(axis=0)) ** 2).sum(axis=1)))
-    chosen = [first]
-    distance = ((features - features[first]) ** 2).sum(axis=1)
+    chosen: list[int] = []
+    taken: Counter[object] = Counter()
+    following = first
     while len(chosen) < min(n_select, len(features)):
-        distance[chosen] = -1.0
-        following = int(np.argmax(distance))
         chosen.append(following)
-        to_new = ((features - features[following]) ** 2).sum(axis=1)
-        distance = np.minimum(distance, to_new)
+        distance = np.minimum(distance, ((features - features[following]) ** 2).sum(axis=1))
+        distance[following] = -1.0
+        if group is not None and per_group is not None:
+            taken[group[following]] += 1
+            if taken[group[following]] >= per_group:
+                distance[[g == group[following] for g in group]] = -1.0
+        following = int(np.argmax(distance))
+        if distance[following] < 0:
+            break
     return chosen
 
 
