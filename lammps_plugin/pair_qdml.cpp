@@ -10,6 +10,7 @@
 #include "error.h"
 #include "exceptions.h"
 #include "force.h"
+#include "local_rank.h"
 #include "memory.h"
 #include "modify.h"
 #include "neigh_list.h"
@@ -137,7 +138,7 @@ std::string PairQdml::load_problem(const std::vector<std::string>& paths, qdml::
             const std::string place = utils::get_potential_file_path(path);
             found.push_back(place.empty() ? path : place);
         }
-        committee = std::make_unique<qdml::Committee>(found, precision);
+        committee = std::make_unique<qdml::Committee>(found, precision, qdml::DeviceChoice{settings_.device, local_rank_});
         if (settings_.memory_mib > 0) committee->set_memory_limit(static_cast<std::int64_t>(settings_.memory_mib * kMebibyte));
     } catch (const qdml::Error& fault) {
         return fmt::format("pair_coeff qdml: {}", fault.what());
@@ -150,6 +151,7 @@ std::string PairQdml::load_problem(const std::vector<std::string>& paths, qdml::
 void PairQdml::load(const std::vector<std::string>& paths)
 {
     minimizer_.reset();
+    local_rank_ = qdml_lammps::local_rank(world);
     agree_or_stop(load_problem(paths, settings_.precision, committee_));
     for (std::size_t k = 0; k < paths.size(); ++k) {
         const std::string& hash = file_info(k).hash;
@@ -162,6 +164,8 @@ void PairQdml::load(const std::vector<std::string>& paths)
                                                   hash.substr(0, 12)));
     }
     paths_ = paths;
+    const int on_gpu = committee_->info(0).device != "cpu" ? 1 : 0;
+    MPI_Allreduce(&on_gpu, &ranks_on_gpu_, 1, MPI_INT, MPI_SUM, world);
     const int n_members = committee_->size();
     comm_forward = std::max(1, qdml_lammps::GhostExchange::doubles_per_row(committee_->max_exchange_width(),
                                                                            settings_.is_mixed(), settings_.halo));

@@ -66,6 +66,7 @@ private:
     void add_results();
     void add_spread();
 
+    std::string device_text() const;
     void print_model();
     void print_run();
     void reset_run_counts();
@@ -77,6 +78,8 @@ private:
     std::unique_ptr<qdml::Committee> committee_;
     std::unique_ptr<qdml::Committee> minimizer_;  ///< the same files in fp64, while a minimisation runs
     std::vector<std::string> paths_;  ///< as in pair_coeff
+    int local_rank_ = 0;    ///< of this process on its node
+    int ranks_on_gpu_ = 0;  ///< under `device auto` some nodes may have none
 
     qdml_lammps::GhostExchange exchange_;
     qdml_lammps::EdgeList edges_;

@@ -23,6 +23,15 @@ std::string mebibytes(double bytes) { return fmt::format("{:.1f} MiB", bytes / k
 
 std::string PairQdml::paths_text() const { return utils::join_words(paths_, " "); }
 
+/// "cpu (avx512)", "gpu (NVIDIA H100)", and how many ranks found one if not all did.
+std::string PairQdml::device_text() const
+{
+    const auto& info = committee_->info(0);
+    const std::string text = info.device == "cpu" ? fmt::format("cpu ({})", info.isa) : fmt::format("gpu ({})", info.device);
+    if (ranks_on_gpu_ == 0 || ranks_on_gpu_ == comm->nprocs) return text;
+    return fmt::format("{} on rank 0, a GPU on {} of {} ranks", text, ranks_on_gpu_, comm->nprocs);
+}
+
 void PairQdml::print_model()
 {
     if (comm->me != 0) return;
@@ -41,8 +50,8 @@ void PairQdml::print_model()
     for (int type = 1; type <= atom->ntypes; ++type) {
         text += fmt::format(" {} = {}", type, map[type] < 0 ? "NULL" : committee_->species()[static_cast<std::size_t>(map[type])]);
     }
-    text += fmt::format("\n  precision {}, device cpu ({}), libqdml {}, {} rank(s) with {} thread(s) each\n",
-                        settings_.precision_name(), committee_->info(0).isa, qdml::version(), comm->nprocs, comm->nthreads);
+    text += fmt::format("\n  precision {}, device {}, libqdml {}, {} rank(s) with {} thread(s) each\n",
+                        settings_.precision_name(), device_text(), qdml::version(), comm->nprocs, comm->nthreads);
     text += fmt::format("  exchange layer by layer, halo {}\n", settings_.halo_name());
     utils::logmesg(lmp, text);
 }

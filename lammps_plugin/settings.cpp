@@ -21,7 +21,7 @@ struct Keyword {
 constexpr Keyword kKeywords[] = {
     {"precision", "mixed or double"},
     {"minimize", "double or mixed"},
-    {"device", "cpu"},
+    {"device", "auto, cpu or gpu"},
     {"halo", "fp32 or int16"},
     {"memory", "a positive number of MiB for each rank"},
     {"members", "mean or first"},
@@ -90,10 +90,11 @@ Settings read_settings(const std::vector<std::string>& words)
             if (value != "mixed" && value != "double") refuse_value(keyword, value);
             settings.minimize_in_double = value == "double";
         } else if (name == "device") {
-            if (value == "cuda" || value == "gpu") {
-                refuse("device '" + value + "': this build of the plugin has no CUDA engine; use 'device cpu' or leave it out");
-            }
-            if (value != "cpu") refuse_value(keyword, value);
+            if (value == "cuda") refuse("device 'cuda' is called 'device gpu'");
+            if (value != "auto" && value != "cpu" && value != "gpu") refuse_value(keyword, value);
+            settings.device = value == "auto"  ? qdml::Device::automatic
+                              : value == "cpu" ? qdml::Device::cpu
+                                               : qdml::Device::gpu;
         } else if (name == "halo") {
             if (value != "fp32" && value != "int16") refuse_value(keyword, value);
             settings.halo = value == "int16" ? Halo::int16 : Halo::full;

@@ -23,6 +23,7 @@ enum class Members {
 
 struct Settings {
     qdml::Precision precision = qdml::Precision::mixed;
+    qdml::Device device = qdml::Device::automatic;
     Halo halo = Halo::full;
     Extrapolation extrapolation = Extrapolation::warn;
     bool minimize_in_double = true;  ///< minimisers compare energies to digits that fp32 kernels do not have

@@ -36,7 +36,8 @@ auto guarded(const char* name, const Work& work) {
         py::gil_scoped_release release;
         return work();
     } catch (const qdml::Error& error) {
-        raise_as(name, error);  // the lock is held again here
+        // a card that is missing is no fault of the file; the lock is held again here
+        raise_as(error.code().rfind("device_", 0) == 0 ? "EngineError" : name, error);
     }
 }
 
@@ -187,18 +188,30 @@ PYBIND11_MODULE(_native, module) {
     });
 #endif
     py::class_<qdml::Engine>(module, "Engine")
-        .def(py::init([](const std::string& path, const std::string& precision) {
+        .def(py::init([](const std::string& path, const std::string& precision,
+                         const std::string& device, int local_rank) {
                  if (precision != "mixed" && precision != "double") {
                      throw py::value_error("precision must be 'mixed' or 'double', not '" +
                                            precision + "'");
                  }
+                 if (device != "auto" && device != "cpu" && device != "gpu") {
+                     throw py::value_error("device must be 'auto', 'cpu' or 'gpu', not '" + device +
+                                           "'");
+                 }
+                 const qdml::DeviceChoice choice = {device == "auto"  ? qdml::Device::automatic
+                                                    : device == "cpu" ? qdml::Device::cpu
+                                                                      : qdml::Device::gpu,
+                                                    local_rank};
                  return guarded("ModelFileError", [&] {
-                     return std::make_unique<qdml::Engine>(path, precision == "mixed"
-                                                                     ? qdml::Precision::mixed
-                                                                     : qdml::Precision::float64);
+                     return std::make_unique<qdml::Engine>(path,
+                                                           precision == "mixed"
+                                                               ? qdml::Precision::mixed
+                                                               : qdml::Precision::float64,
+                                                           choice);
                  });
              }),
-             py::arg("path"), py::arg("precision") = "mixed")
+             py::arg("path"), py::arg("precision") = "mixed", py::arg("device") = "auto",
+             py::arg("local_rank") = 0)
         .def("compute", &compute, py::arg("positions"), py::arg("species"), py::arg("cell"),
              py::arg("pbc"), py::arg("atom_energy") = false, py::arg("atom_virial") = false)
         .def("compute_graph", &compute_graph, py::arg("species"), py::arg("row_start"),
@@ -227,6 +240,7 @@ PYBIND11_MODULE(_native, module) {
             out["n_layers"] = info.n_layers;
             out["message_channels"] = info.message_channels;
             out["isa"] = info.isa;
+            out["device"] = info.device;
             out["architecture"] = info.architecture;
             return out;
         });

@@ -18,6 +18,7 @@ class Info(TypedDict):
     n_layers: int
     message_channels: int
     isa: str
+    device: str
     architecture: str
 
 def build_neighbor_list(
@@ -25,7 +26,9 @@ def build_neighbor_list(
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]: ...
 
 class Engine:
-    def __init__(self, path: str, precision: str = "mixed") -> None: ...
+    def __init__(
+        self, path: str, precision: str = "mixed", device: str = "auto", local_rank: int = 0
+    ) -> None: ...
     def compute(
         self,
         positions: ArrayLike,

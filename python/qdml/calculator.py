@@ -17,7 +17,8 @@ from qdml.engine import Engine
 class Calculator(AseCalculator):
     """Energy (eV), forces (eV/Å) and stress (eV/Å³, ASE's order and sign) of a `.qdml` potential.
 
-    `precision` is `mixed` (default: fp32 kernels, fp64 totals) or `double`. `energies` sum to
+    `precision` is `mixed` (default: fp32 kernels, fp64 totals) or `double`; `device` is `auto` (a
+    GPU where one can be used, else the CPU), `cpu` or `gpu`. `energies` sum to
     `energy`; `stresses` are the atoms' shares of `stress` and sum to it. Stress needs a cell with
     three vectors. Raises ModelFileError for a bad file, DataError for elements the model lacks.
     """
@@ -33,10 +34,14 @@ class Calculator(AseCalculator):
     default_parameters: ClassVar[dict[str, Any]] = {}
 
     def __init__(
-        self, model: str | os.PathLike[str], precision: str = "mixed", **kwargs: Any
+        self,
+        model: str | os.PathLike[str],
+        precision: str = "mixed",
+        device: str = "auto",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.engine = Engine(model, precision)
+        self.engine = Engine(model, precision, device)
 
     def calculate(
         self,

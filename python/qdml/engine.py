@@ -51,11 +51,16 @@ class Prediction:
 class Engine:
     """A potential loaded for evaluation; `precision` is `mixed` (fp32 kernels) or `double`.
 
-    Raises ModelFileError when the file is refused. One Engine may be used by one thread at a time.
+    `device` is `auto` (a GPU where one can be used, else the CPU), `cpu` or `gpu`; `info["device"]`
+    says which it became. Raises ModelFileError when the file is refused, EngineError
+    (`device_unavailable`) for `gpu` where there is none. One Engine may be used by one thread at a
+    time.
     """
 
-    def __init__(self, path: str | os.PathLike[str], precision: str = "mixed") -> None:
-        self._engine = native().Engine(os.fspath(path), precision)
+    def __init__(
+        self, path: str | os.PathLike[str], precision: str = "mixed", device: str = "auto"
+    ) -> None:
+        self._engine = native().Engine(os.fspath(path), precision, device)
         self.precision = precision
         self.info: dict[str, Any] = self._engine.info
         self.metadata: dict[str, Any] = json.loads(self.info["metadata_json"])

@@ -27,8 +27,11 @@ struct Variable {
     const char* name_;
 };
 
+/// QDML_TEST_DEVICE names the library of a machine with a card; benchmarks/gpu.py sets it.
+bool is_emulated() { return std::getenv("QDML_TEST_DEVICE") == nullptr; }
+
 Engine device_engine(const std::string& path, Precision precision) {
-    const Variable library("QDML_DEVICE_LIBRARY", QDML_EMULATED_DEVICE);
+    const Variable library("QDML_DEVICE_LIBRARY", is_emulated() ? QDML_EMULATED_DEVICE : std::getenv("QDML_TEST_DEVICE"));
     return Engine(path, precision, {Device::gpu, 0});
 }
 
@@ -70,7 +73,7 @@ TEST_CASE("the device engine equals the CPU engine, every pair of degrees and bo
             const auto expected = evaluate(reference, s, {true, true, false});
             for (const auto precision : {Precision::float64, Precision::mixed}) {
                 Engine engine = device_engine(file.path, precision);
-                CHECK(engine.info().device == "emulated device 0");
+                CHECK((engine.info().device == "emulated device 0") == is_emulated());
                 const auto found = evaluate(engine, s, {true, true, false});
                 check_equal(found, expected, precision == Precision::float64 ? 1e-10 : 2e-5);
             }
@@ -321,6 +324,21 @@ TEST_CASE("what is missing for a GPU is said; automatic then takes the CPU") {
         CHECK(std::isfinite(evaluate(engine, random_structure(2, 1)).energy));  // a smaller system still runs
     }
 }
+
+#ifdef QDML_CUDA_LIBRARY
+TEST_CASE("the compiled CUDA library loads; without a card it says so") {
+    const TemporaryFile file("device-library.qdml");
+    write_random_model(file.path, {});
+    const Variable library("QDML_DEVICE_LIBRARY", QDML_CUDA_LIBRARY);
+    try {
+        Engine engine(file.path, Precision::mixed, {Device::gpu, 0});
+        CHECK(std::isfinite(evaluate(engine, random_structure(12, 1)).energy));
+    } catch (const qdml::Error& error) {
+        CHECK(error.code() == "device_unavailable");
+        CHECK(std::string(error.what()).find("CUDA finds no card") != std::string::npos);
+    }
+}
+#endif
 
 TEST_CASE("a bad graph on the device is named as on the CPU") {
     const TemporaryFile file("device-graph.qdml");

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""`pair_style qdml device ...`: the emulated CUDA engine under LAMMPS; refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from lammps_cases import CASES
+from lammps_runner import measure, read_results, run, run_ok, system, write_data
+
+CHOSEN = ("cell below the cutoff", "dot in a corner", "isolated atoms")
+
+
+def pair(model, device: str, precision: str) -> str:
+    return f"pair_style qdml precision {precision} device {device}\npair_coeff * * {model} Cd Se Cl"
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_gpu_equals_cpu(emulated_device, model, tmp_path, ranks):
+    decks = []
+    for number, name in enumerate(CHOSEN):
+        case = CASES[name]
+        write_data(tmp_path / f"{number}.data", case.atoms)
+        for device, precision in (("cpu", "double"), ("gpu", "double"), ("gpu", "mixed")):
+            deck = system(
+                model,
+                f"{number}.data",
+                boundary=case.boundary,
+                before=case.before,
+                pair=pair(model, device, precision),
+            )
+            decks.append("clear\n" + deck + measure(f"{number}-{device}-{precision}"))
+    output = run_ok(tmp_path, "\n".join(decks), ranks)
+    assert f"device gpu ({emulated_device})" in output
+    for number in range(len(CHOSEN)):
+        expected = read_results(tmp_path, f"{number}-cpu-double")
+        for precision, tolerance in {"double": 1e-10, "mixed": 5e-6}.items():
+            found = read_results(tmp_path, f"{number}-gpu-{precision}")
+            scale = tolerance * max(1.0, np.abs(expected.forces).max())
+            assert abs(found.energy - expected.energy) < scale * len(expected.ids)
+            for field in ("forces", "virial", "energies", "virials"):
+                np.testing.assert_allclose(
+                    getattr(found, field), getattr(expected, field), rtol=0, atol=10 * scale
+                )
+
+
+def test_steps_on_the_device_follow_those_on_the_cpu(emulated_device, model, tmp_path):
+    """A run that rebuilds its list: recorded steps, new neighbours, changing ghosts."""
+    write_data(tmp_path / "a.data", CASES["triclinic"].atoms)
+    ends = []
+    for device in ("cpu", "gpu"):
+        deck = system(model, "a.data", pair=pair(model, device, "double"))
+        deck += "neighbor 0.3 bin\nneigh_modify every 2 delay 0 check no\n"
+        deck += "velocity all create 900 4\n"
+        run_ok(tmp_path, deck + "fix f all nve\nrun 7\n" + measure(device), 2)
+        ends.append(read_results(tmp_path, device))
+    np.testing.assert_allclose(ends[1].positions, ends[0].positions, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(ends[1].forces, ends[0].forces, rtol=0, atol=1e-7)
+
+
+def test_a_missing_card_is_one_message_on_all_ranks(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("QDML_DEVICE_LIBRARY", str(tmp_path / "nothing.so"))
+    write_data(tmp_path / "a.data", CASES["isolated atoms"].atoms)
+    done = run(tmp_path, system(model, "a.data", pair=pair(model, "gpu", "mixed")) + "run 0\n", 2)
+    assert done.returncode != 0
+    errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR")]
+    assert len(errors) == 1, done.stdout[-2000:]
+    assert "no GPU can be used: the library libqdml_cuda.so was not found" in errors[0]
+    output = run_ok(
+        tmp_path, system(model, "a.data", pair=pair(model, "auto", "mixed")) + "run 0\n", 2
+    )
+    assert "precision mixed, device cpu (" in output
+
+
+def test_a_device_without_room_stops_with_the_numbers(
+    emulated_device,
+    model,
+    tmp_path,
+    monkeypatch,
+):
+    monkeypatch.setenv("QDML_EMULATED_MEMORY", "600000")
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    done = run(tmp_path, system(model, "a.data", pair=pair(model, "gpu", "double")) + "run 0\n")
+    assert done.returncode != 0
+    assert f"the memory of {emulated_device} does not suffice" in done.stdout
