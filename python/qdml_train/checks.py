@@ -17,6 +17,7 @@ from qdml_train.doctor.labels import (
     check_precision,
     check_split,
 )
+from qdml_train.doctor.likeness import check_formal_charge, check_near_copies
 from qdml_train.doctor.structures import check_distances, check_duplicates, check_fragments
 from qdml_train.doctor.work import check_stress, check_work
 from qdml_train.frames import Frame
@@ -28,6 +29,8 @@ CHECKS: tuple[Callable[[list[Frame]], list[Finding]], ...] = (
     check_split,
     check_precision,
     check_duplicates,
+    check_near_copies,
+    check_formal_charge,
     check_distances,
     check_fragments,
     check_forces,

@@ -11,9 +11,9 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from qdml.errors import DataError, LabelError
 from qdml.label.cp2k import parse_output
+from qdml.xyz_scan import scan_xyz, text_lines
 
 from qdml_train.source import Source
-from qdml_train.xyz_scan import scan_xyz, text_lines
 
 _COMMENT = re.compile(r"^\s*i\s*=\s*(\d+)(?:.*?time\s*=\s*([-\d.Ee+]+))?.*?E\s*=\s*([-\d.Ee+]+)")
 _NUMBER = r"\s+([-\d.]+)"

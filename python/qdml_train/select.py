@@ -21,6 +21,7 @@ from qdml.label.frames import suitable_mesh
 from qdml.modelfile import read_model
 from qdml.sample.carve import carve
 from qdml.sample.select import descriptors, farthest_points
+from qdml.xyz_scan import is_xyz
 from rich.console import Console
 
 from qdml_train.features import frame_features, node_scalars, standardise
@@ -30,7 +31,6 @@ from qdml_train.predictor import JaxPotential, best_potential
 from qdml_train.sources import read_frames
 from qdml_train.spread import combine
 from qdml_train.uncertainty import Candidate, Limits, by_committee, by_distance, by_novelty, reject
-from qdml_train.xyz_scan import is_xyz
 
 
 @dataclass

@@ -14,13 +14,13 @@ import ase.db
 import ase.io
 from ase import Atoms
 from qdml.errors import DataError
+from qdml.xyz_scan import is_xyz, scan_xyz
 
 from qdml_train import cp2k_files
 from qdml_train.frames import Frame, frame_from_atoms, missing_labels
 from qdml_train.source import SYSTEMS, Source, Units
-from qdml_train.xyz_scan import is_xyz, scan_xyz
 
-DATABASES = (".db", ".json", ".aselmdb")
+DATABASES = (".db", ".json")
 FORCE_CONSISTENT = ("vasp-out", "vasp-xml")
 """Formats whose `energy` is extrapolated to zero smearing; forces belong to the free energy."""
 
@@ -163,11 +163,8 @@ def _read_database(path: Path) -> list[Atoms]:
         with ase.db.connect(path) as database:
             rows = list(database.select())
     except Exception as error:  # every back end raises its own
-        advice = (
-            "; this format needs the package ase-db-backends" if path.suffix == ".aselmdb" else ""
-        )
         raise DataError(
-            f"{path}: cannot be read as an ASE database ({type(error).__name__}: {error}){advice}"
+            f"{path}: cannot be read as an ASE database ({type(error).__name__}: {error})"
         ) from error
     structures = []
     for row in rows:

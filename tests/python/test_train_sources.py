@@ -16,13 +16,13 @@ from ase import Atoms, units
 from ase.calculators.singlepoint import SinglePointCalculator
 from labelled_frames import cluster, labelled, lj_frames, trajectory, write_frames
 from qdml.errors import ConfigError, DataError
+from qdml.xyz_scan import scan_xyz
 from qdml_train.checks import run_checks
 from qdml_train.config import dump_config, parse_config
 from qdml_train.frames import data_hash
 from qdml_train.source import Source, Units
 from qdml_train.sources import read_frames, read_source, read_sources
 from qdml_train.split import split_frames
-from qdml_train.xyz_scan import scan_xyz
 
 CP2K = Path(__file__).parent / "data" / "cp2k"
 OUTSIDE = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from qdml.build.charges import CATIONS, HALIDES, LATTICE_ANIONS, OXIDATION
 from qdml.errors import DataError
+from qdml.xyz_scan import is_xyz, scan_xyz
 
 # Two atoms of one molecule are bonded within this times the sum of covalent radii.
 BOND_TOLERANCE = 1.25
@@ -37,15 +38,15 @@ class FormalCharge:
 
 
 def read_structures(path: Path) -> list[Atoms]:
-    """All frames of a structure file (extxyz, xyz, and what ASE reads).
+    """All frames of a structure file (extxyz and xyz, also compressed, and what ASE reads).
 
     Raises: DataError for a file that is missing, empty or unreadable, and for an xyz file whose
     header gives another number of atoms than it holds lines.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    if path.suffix in {".xyz", ".extxyz"}:
-        check_xyz_counts(path)
+    if is_xyz(path):
+        scan_xyz(path)
     try:
         frames = read(path, index=":")
     except Exception as error:  # ASE's readers raise whatever their parsing meets
@@ -53,46 +54,6 @@ def read_structures(path: Path) -> list[Atoms]:
     if not frames or not all(len(frame) for frame in frames):
         raise DataError(f"{path}: holds no atoms")
     return frames
-
-
-def check_xyz_counts(path: Path) -> None:
-    """Compare the header of every frame of an xyz file with the atom lines that follow.
-
-    Raises: DataError naming the frame and both numbers.
-    """
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    row, frame = 0, 0
-    while any(line.strip() for line in lines[row:]):
-        header = lines[row].split()
-        if len(header) != 1 or not header[0].isdigit():
-            raise DataError(
-                f"{path}, line {row + 1}: number of atoms expected, found {lines[row].strip()!r}; "
-                "an xyz frame is the number of atoms, a comment line and the atoms"
-            )
-        wanted = int(header[0])
-        found = 0
-        for line in lines[row + 2 :]:
-            if not _is_atom_line(line):
-                break
-            found += 1
-        if found != wanted:
-            raise DataError(
-                f"{path}, frame {frame}: the header says {wanted} atoms, {found} atom lines "
-                "follow; correct the header or restore the lines (readers drop atoms silently)"
-            )
-        row, frame = row + 2 + found, frame + 1
-
-
-def _is_atom_line(line: str) -> bool:
-    """True for `symbol x y z ...`."""
-    words = line.split()
-    if len(words) < 4:
-        return False
-    try:
-        [float(word) for word in words[1:4]]
-    except ValueError:
-        return False
-    return True
 
 
 def molecules_of(atoms: Atoms) -> np.ndarray:

@@ -11,12 +11,14 @@ from ase.calculators.calculator import CalculationFailed
 from ase.constraints import FixAtoms
 from ase.neighborlist import neighbor_list
 
+from qdml.build.charges import OXIDATION
 from qdml.errors import LabelError, StructureError
 from qdml.sample.cells import ZB_LATTICE_PBE
 from qdml.sample.slabs import bridging_ligand
 
-OXIDATION = {"Cd": 2, "Se": -2, "Cl": -1, "H": 1, "O": -2, "C": 2}
-"""Oxidation numbers; C as in formate and formic acid, so that HCOO counts -1."""
+IN_FORMATE = {"H": 1, "O": -2, "C": 2}
+"""Oxidation numbers in formate and formic acid, so that HCOO counts -1. Counted by element and not
+by molecule (`build.reading.formal_charge`), since formate of a slab may lie across its cell."""
 
 GFN1_TO_PBE = 1.035
 """PBE over GFN1-xTB bond length of Cd-Se in small dots (2.67/2.58 A)."""
@@ -24,10 +26,11 @@ GFN1_TO_PBE = 1.035
 
 def formal_charge(atoms: Atoms) -> int:
     """Sum of oxidation numbers; zero for a charge-balanced dot or slab."""
-    unknown = sorted(set(atoms.get_chemical_symbols()) - set(OXIDATION))
+    numbers = OXIDATION | IN_FORMATE
+    unknown = sorted(set(atoms.get_chemical_symbols()) - set(numbers))
     if unknown:
         raise StructureError(f"no oxidation number known for {', '.join(unknown)}")
-    return sum(OXIDATION[symbol] for symbol in atoms.get_chemical_symbols())
+    return sum(numbers[symbol] for symbol in atoms.get_chemical_symbols())
 
 
 def exchange_chloride(dot: Atoms, ligand: str = "HCOO") -> Atoms:
