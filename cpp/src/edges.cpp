@@ -25,18 +25,15 @@ bool is_inside(const Graph& graph, int i, std::int64_t e, double cutoff_squared)
     for (int i = 0; i < graph.n_local; ++i) {
         for (std::int64_t e = graph.row_start[i]; e < graph.row_start[i + 1]; ++e) {
             const int j = graph.neighbor[e];
-            const std::string pair = "edge " + std::to_string(e) + " from atom " +
-                                     std::to_string(i) + " to " + std::to_string(j);
             if (j < 0 || j >= graph.n_total) {
-                refuse_graph(pair + ": no such atom, there are " + std::to_string(graph.n_total));
+                refuse_graph("edge " + std::to_string(e) + " from atom " + std::to_string(i) +
+                             " to " + std::to_string(j) + ": no such atom, there are " +
+                             std::to_string(graph.n_total));
             }
             const double* r = graph.edge_vector + 3 * e;
             const double squared = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
-            if (!std::isfinite(squared)) {
-                refuse_graph(pair + ": the distance is not finite; the run has blown up");
-            }
-            if (squared < kClosestSquared) {
-                refuse_graph(pair + ": two atoms at the same place; remove one of them");
+            if (!(squared >= kClosestSquared) || !std::isfinite(squared)) {
+                refuse_edge(e, i, j, squared);
             }
         }
     }
@@ -44,6 +41,13 @@ bool is_inside(const Graph& graph, int i, std::int64_t e, double cutoff_squared)
 }
 
 }  // namespace
+
+void refuse_edge(std::int64_t e, int i, int j, double squared) {
+    refuse_graph("edge " + std::to_string(e) + " from atom " + std::to_string(i) + " to " +
+                 std::to_string(j) +
+                 (std::isfinite(squared) ? ": two atoms at the same place; remove one of them"
+                                         : ": the distance is not finite; the run has blown up"));
+}
 
 template <class real>
 void Edges<real>::count(const Graph& graph, const EdgeShape& shape, bool same_graph) {

@@ -26,6 +26,9 @@ struct EdgeShape {
     }
 };
 
+/// Throw the Error `graph_invalid` for edge e from i to j, whose squared length (Å²) is zero or not finite.
+[[noreturn]] void refuse_edge(std::int64_t e, int i, int j, double squared);
+
 template <class real>
 class Edges {
 public:

@@ -120,6 +120,12 @@ void Engine::Impl::compute(const Graph& graph, const Request& request, Exchange*
     if (request.centroid_virial && graph.position == nullptr && graph.n_total > 0) {
         throw Error("graph_invalid", "centroid_virial needs the positions of all atoms and ghosts");
     }
+    if (graph.n_local > 0 && graph.row_start == nullptr &&
+        (!evaluator->makes_lists() || graph.position == nullptr || !(graph.skin >= 0))) {
+        throw Error("graph_invalid",
+                    "a graph without a neighbour list needs positions, a skin that is not negative "
+                    "and an engine on a GPU");
+    }
     if (same_graph) {
         evaluator->compute_same_graph(graph, request, exchange, result);
     } else {
@@ -138,6 +144,8 @@ Engine& Engine::operator=(Engine&&) noexcept = default;
 
 const ModelInfo& Engine::info() const noexcept { return impl_->info; }
 Precision Engine::precision() const noexcept { return impl_->precision; }
+
+bool Engine::makes_lists() const noexcept { return impl_->evaluator->makes_lists(); }
 
 int Engine::max_exchange_width() const noexcept { return impl_->evaluator->max_exchange_width(); }
 

@@ -31,6 +31,7 @@ public:
     }
     /// From now on work in the arrays of `other`; false, and nothing happens, where that cannot be.
     virtual bool share_work(const AnyEvaluator&) { return false; }
+    virtual bool makes_lists() const noexcept { return false; }
     virtual int max_exchange_width() const noexcept = 0;
     virtual std::int64_t memory_estimate(std::int64_t n_local, std::int64_t n_ghost,
                                          std::int64_t n_edges) const noexcept = 0;

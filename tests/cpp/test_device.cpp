@@ -325,6 +325,131 @@ TEST_CASE("what is missing for a GPU is said; automatic then takes the CPU") {
     }
 }
 
+TEST_CASE("lists made on the device from positions equal the host's, ghosts with owners and without") {
+    for (const bool periodic : {true, false}) {
+        CAPTURE(periodic);
+        const TemporaryFile file("device-positions.qdml");
+        Options o;
+        o.message_channels = 16;
+        o.separated = periodic;
+        write_random_model(file.path, o);
+        auto s = random_structure(periodic ? 16 : 60, 81);  // the second spans several cells
+        if (!periodic) std::fill(s.pbc, s.pbc + 3, false);
+        s.species[2] = periodic ? s.species[2] : -1;  // not part of the model, but with atoms around
+        const auto list = s.neighbors(o.cutoff + 0.6);
+        std::vector<int> all(std::size_t(s.n()));
+        std::iota(all.begin(), all.end(), 0);
+        const Domain domain = make_domain(s, list, all, std::vector<int>(all.size(), 0), 0);
+        const std::vector<int> owner(domain.owner.begin() + s.n(), domain.owner.end());
+        auto x = domain.position;
+        Engine reference(file.path, Precision::float64), engine = device_engine(file.path, Precision::float64);
+        CHECK(engine.makes_lists());
+        CHECK(!reference.makes_lists());
+        for (int step = 0; step < 4; ++step) {
+            CAPTURE(step);
+            Domain moved = domain;  // the reference's edges of atom 2 go, and vectors follow the positions
+            moved.row_start = {0};
+            moved.neighbor.clear();
+            moved.edge_vector.clear();
+            for (std::size_t i = 0; i < std::size_t(s.n()); ++i) {
+                for (auto e = domain.row_start[i]; e < domain.row_start[i + 1]; ++e) {
+                    const auto j = std::size_t(domain.neighbor[std::size_t(e)]);
+                    if (domain.species[i] < 0 || domain.species[j] < 0) continue;
+                    moved.neighbor.push_back(int(j));
+                    for (std::size_t k = 0; k < 3; ++k) moved.edge_vector.push_back(x[3 * j + k] - x[3 * i + k]);
+                }
+                moved.row_start.push_back(std::int64_t(moved.neighbor.size()));
+            }
+            moved.position = x;
+            SelfExchange exchange(domain);
+            const qdml::Request request = {true, step % 2 == 1, step == 3};
+            qdml::Result expected, found;
+            reference.compute(moved.graph(), request, &exchange, expected);
+            qdml::Graph graph = moved.graph();
+            graph.row_start = nullptr;
+            graph.neighbor = nullptr;
+            graph.edge_vector = nullptr;
+            graph.skin = 0.6;
+            graph.list_is_new = step == 0 || step == 2;
+            if (step < 2 && !owner.empty()) graph.owner = owner.data();
+            if (step == 2) {
+                graph.list_is_new = true;  // from owners to an exchange
+            }
+            engine.compute(graph, request, graph.owner != nullptr ? nullptr : &exchange, found);
+            check_equal(found, expected, 1e-10);
+            // less than half of the skin; images move with their owners
+            for (std::size_t i = 0; i < domain.owner.size(); ++i) {
+                for (std::size_t k = 0; k < 3; ++k) x[3 * i + k] += 0.05 * std::sin(double(domain.owner[i]) + 2.0 * double(k));
+            }
+        }
+        // in chunks
+        engine.set_memory_limit(engine.memory_allocated() - 20000);
+        qdml::Graph graph = domain.graph();
+        SelfExchange exchange(domain);
+        qdml::Result whole, chunks;
+        Domain bare = domain;
+        graph.row_start = nullptr;
+        graph.skin = 0.6;
+        engine.compute(graph, {true, true, false}, &exchange, chunks);
+        engine.set_memory_limit(0);
+        engine.compute(graph, {true, true, false}, &exchange, whole);
+        check_equal(chunks, whole, 1e-11);
+    }
+}
+
+TEST_CASE("many sparse atoms: cells and rows beyond one piece of the sums") {
+    const TemporaryFile file("device-sparse.qdml");
+    Options o;
+    o.degrees = {0};
+    o.message_channels = 16;
+    write_random_model(file.path, o);
+    Structure s;
+    for (int i = 0; i < 12 * 12 * 10; ++i) {
+        s.species.push_back(i % 3);
+        for (const double u : {i % 12, i / 12 % 12, i / 144}) s.positions.push_back(3.1 * u + 0.2 * std::sin(7.0 * i + u));
+    }
+    std::fill(s.pbc, s.pbc + 3, false);
+    Engine reference(file.path, Precision::float64), engine = device_engine(file.path, Precision::float64);
+    qdml::Graph graph;
+    graph.n_local = graph.n_total = s.n();
+    graph.species = s.species.data();
+    graph.position = s.positions.data();
+    qdml::Result found;
+    engine.compute(graph, {true, true, false}, nullptr, found);
+    check_equal(found, evaluate(reference, s, {true, true, false}), 1e-10);
+}
+
+TEST_CASE("graphs without a list that cannot be are refused") {
+    const TemporaryFile file("device-refused.qdml");
+    write_random_model(file.path, {});
+    Engine cpu(file.path), engine = device_engine(file.path, Precision::mixed);
+    const int species[3] = {0, 1, 0}, owner[1] = {2};
+    double x[9] = {0, 0, 0, 2, 0, 0, 0, 3, 0};
+    qdml::Graph graph;
+    graph.n_local = 2;
+    graph.n_total = 3;
+    graph.species = species;
+    graph.position = x;
+    qdml::Result result;
+    const auto refusal = [&](Engine& by, const char* words) {
+        CHECK_THROWS_WITH_AS(by.compute(graph, {}, nullptr, result), doctest::Contains(words), qdml::Error);
+    };
+    refusal(cpu, "needs positions, a skin that is not negative and an engine on a GPU");
+    graph.skin = -1;
+    refusal(engine, "needs positions, a skin that is not negative");
+    graph.skin = 0.5;
+    graph.owner = owner;
+    refusal(engine, "ghost 2 has owner 2, there are 2 local atoms");
+    graph.owner = nullptr;
+    x[3] = std::numeric_limits<double>::infinity();
+    refusal(engine, "position of atom 1 is not finite");
+    x[3] = 0;
+    refusal(engine, "from atom 0 to 1: two atoms at the same place");
+    x[3] = 2;
+    engine.compute(graph, {}, nullptr, result);
+    CHECK(std::isfinite(result.energy));
+}
+
 #ifdef QDML_CUDA_LIBRARY
 TEST_CASE("the compiled CUDA library loads; without a card it says so") {
     const TemporaryFile file("device-library.qdml");

@@ -73,8 +73,17 @@ struct Graph {
     const std::int64_t* row_start = nullptr;  ///< [n_local + 1]
     const int* neighbor = nullptr;  ///< [n_edges] index into 0..n_total-1
     const double* edge_vector = nullptr;  ///< [n_edges][3] r_ij = x_j - x_i, Å
-    /// [n_total][3] Å, only for Request::centroid_virial: every image is a ghost of its own, r_ij = x_j - x_i.
+    /// [n_total][3] Å, for Request::centroid_virial and graphs without a list: every image is a ghost of its own,
+    /// r_ij = x_j - x_i.
     const double* position = nullptr;
+
+    /// Without a list (row_start null; needs Engine::makes_lists): all pairs of `position` closer than the cutoff are edges.
+    /// They are found among pairs up to `skin` Å further, which are looked for where `list_is_new` is set: it must be
+    /// when species, numbers or ghosts changed, or an atom moved more than half of `skin` since.
+    double skin = 0.0;
+    bool list_is_new = true;
+    /// [n_total - n_local] local row whose features a ghost has, for a rank alone: then no Exchange is needed.
+    const int* owner = nullptr;
 };
 
 /// How ghost rows get their owners' values between layers. Serial callers without ghosts pass none.
@@ -133,7 +142,10 @@ public:
     void set_memory_limit(std::int64_t bytes);
     std::int64_t memory_limit() const noexcept;
 
-    /// Evaluate. `exchange` may be null only when n_total == n_local on every rank. Bitwise the same for any number of threads.
+    /// Whether compute takes graphs without a list and with owners of ghosts; on a GPU it does.
+    bool makes_lists() const noexcept;
+
+    /// Evaluate. `exchange` may be null only when n_total == n_local on every rank, or with Graph::owner. Bitwise the same for any number of threads.
     void compute(const Graph& graph, const Request& request, Exchange* exchange, Result& result);
 
 private:

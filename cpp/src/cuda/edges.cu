@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kWarpsPerBlock = kThreads / kWarp;
+constexpr int kScanThreads = 1024;
 
 __device__ inline int warp_number() { return blockIdx.x * kWarpsPerBlock + threadIdx.x / kWarp; }
 __device__ inline int lane_number() { return threadIdx.x % kWarp; }
@@ -93,14 +94,14 @@ __global__ void count_kernel(int n_list, const int* key, std::int64_t* start) {
 
 /// Inclusive sums of n numbers in place: one block, piece by piece (once per neighbour list).
 __global__ void scan_kernel(long long n, std::int64_t* values) {
-    __shared__ long long part[kThreads];
+    __shared__ long long part[kScanThreads];
     __shared__ long long carry;
     if (threadIdx.x == 0) carry = 0;
-    for (long long first = 0; first < n; first += kThreads) {
+    for (long long first = 0; first < n; first += kScanThreads) {
         const long long i = first + threadIdx.x;
         part[threadIdx.x] = i < n ? values[i] : 0;
         __syncthreads();
-        for (int distance = 1; distance < kThreads; distance *= 2) {
+        for (int distance = 1; distance < kScanThreads; distance *= 2) {
             const long long before = int(threadIdx.x) >= distance ? part[threadIdx.x - distance] : 0;
             __syncthreads();
             part[threadIdx.x] += before;
@@ -108,7 +109,7 @@ __global__ void scan_kernel(long long n, std::int64_t* values) {
         }
         if (i < n) values[i] = carry + part[threadIdx.x];
         __syncthreads();
-        if (threadIdx.x == kThreads - 1) carry += part[kThreads - 1];
+        if (threadIdx.x == kScanThreads - 1) carry += part[kScanThreads - 1];
         __syncthreads();
     }
 }
@@ -138,7 +139,7 @@ int transpose(void* stream, int n_total, int n_list, const int* neighbor, std::i
     if (error == cudaSuccess && n_list > 0) {
         error = launch(count_kernel, blocks_for(n_list, kThreads), kThreads, s, n_list, neighbor, incoming_start);
     }
-    if (error == cudaSuccess) error = launch(scan_kernel, 1, kThreads, s, (long long)n_total + 1, incoming_start);
+    if (error == cudaSuccess) error = add_up(s, n_total + 1ll, incoming_start);
     if (error != cudaSuccess || n_list == 0) return error;
     // the cursors, then the unsorted rows: scratch [n_total + n_list]
     error = cudaMemsetAsync(scratch, 0, std::size_t(n_total) * sizeof(int), s);
@@ -364,6 +365,10 @@ void add(DeviceKernels<real>& k) {
 }
 
 }  // namespace
+
+int add_up(cudaStream_t stream, long long n, std::int64_t* values) {
+    return launch(scan_kernel, 1, kScanThreads, stream, n, values);
+}
 
 void add_edge_kernels(DeviceInterface& d) {
     d.transpose = transpose;

@@ -25,6 +25,9 @@ struct Messages {
 void add_node_kernels(DeviceKernels<float>&);
 void add_node_kernels(DeviceKernels<double>&);
 void add_edge_kernels(DeviceInterface&);
+void add_list_kernels(DeviceInterface&);
+/// Inclusive sums of n numbers in place.
+int add_up(cudaStream_t stream, long long n, std::int64_t* values);
 
 inline cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
 

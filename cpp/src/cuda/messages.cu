@@ -28,8 +28,14 @@ __device__ __forceinline__ Channel channel_of(int group, int thread, int n_block
     return {block, thread % kBlock, block < n_blocks};
 }
 
-/// Row of this warp among those of the launch.
-__device__ __forceinline__ int row_of_warp() { return blockIdx.x * kWarpsPerBlock + threadIdx.x / kWarp; }
+/// Number of this warp in the launch.
+__device__ __forceinline__ int warp_number() { return blockIdx.x * kWarpsPerBlock + threadIdx.x / kWarp; }
+
+/// Its row: neighbours in the order are neighbours in space, so that warps that run together gather the same rows.
+template <class real>
+__device__ __forceinline__ int row_of_warp(const DeviceMessages<real>& m) {
+    return m.order == nullptr ? m.first + warp_number() : m.order[warp_number()];
+}
 
 __device__ __forceinline__ int groups_of(int n_blocks) { return (n_blocks * kBlock + kWarp - 1) / kWarp; }
 
@@ -43,8 +49,8 @@ template <class real, class Y>
 __global__ void forward_kernel(DeviceMessages<real> m, const real* h, real* out) {
     constexpr int M_IN = component_count(Y::l_in) * kBlock, M_OUT = Y::stored() * kBlock;
     const Convolution<real>& c = m.convolution;
-    if (row_of_warp() >= m.n_rows) return;
-    const int row = m.first + row_of_warp();
+    if (warp_number() >= m.n_rows) return;
+    const int row = row_of_warp(m);
     const long long width_in = (long long)c.n_blocks * M_IN, width_out = (long long)c.n_blocks * M_OUT;
     for (int group = 0; group < groups_of(c.n_blocks); ++group) {
         const Channel at = channel_of(group, threadIdx.x % kWarp, c.n_blocks);
@@ -64,8 +70,8 @@ __global__ void backward_kernel(DeviceMessages<real> m, const real* h, const rea
                                 EdgeGradient<real>* gradient) {
     constexpr int M_IN = component_count(Y::l_in) * kBlock, M_OUT = Y::stored() * kBlock;
     const Convolution<real>& c = m.convolution;
-    if (row_of_warp() >= m.n_rows) return;
-    const int row = m.first + row_of_warp(), thread = threadIdx.x % kWarp;
+    if (warp_number() >= m.n_rows) return;
+    const int row = row_of_warp(m), thread = threadIdx.x % kWarp;
     const long long width_in = (long long)c.n_blocks * M_IN, width_out = (long long)c.n_blocks * M_OUT;
     for (int group = 0; group < groups_of(c.n_blocks); ++group) {
         const Channel at = channel_of(group, thread, c.n_blocks);
@@ -93,8 +99,8 @@ __global__ void first_gradient_kernel(DeviceMessages<real> m, const real* h, con
                                       EdgeGradient<real>* gradient) {
     constexpr int M_OUT = Y::stored() * kBlock;
     const Convolution<real>& c = m.convolution;
-    if (row_of_warp() >= m.n_rows) return;
-    const int row = m.first + row_of_warp(), thread = threadIdx.x % kWarp;
+    if (warp_number() >= m.n_rows) return;
+    const int row = row_of_warp(m), thread = threadIdx.x % kWarp;
     const long long width_in = (long long)c.n_blocks * kBlock, width_out = (long long)c.n_blocks * M_OUT;
     for (long long edge = c.row_start[row]; edge < m.row_end[row]; ++edge) {
         const EdgeRecord<real>& e = c.edges[edge];

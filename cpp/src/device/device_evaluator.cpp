@@ -316,13 +316,31 @@ void DeviceEvaluator<real>::exchange_rows(DeviceBuffer<real>& rows, int width, E
           "copying to the device");
 }
 
+/// On a rank alone the ghosts are images of its own atoms.
+template <class real>
+void DeviceEvaluator<real>::copy_to_ghosts(DeviceBuffer<real>& rows, int width) {
+    do_it(kernels_.copy_rows(context_.stream(), list_.n_total() - list_.n_local(), width, list_.owner(), rows.data(),
+                             rows.data() + std::int64_t(list_.n_local()) * width),
+          "ghosts");
+}
+
+template <class real>
+void DeviceEvaluator<real>::send(DeviceBuffer<real>& rows, int width, Exchange* exchange) {
+    if (list_.owner() != nullptr) {
+        copy_to_ghosts(rows, width);
+    } else if (exchange != nullptr) {
+        exchange_rows(rows, width, exchange);
+    }
+}
+
 template <class real>
 void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, Exchange* exchange, Result& result) {
     context_.use();
     const bool changed = list_.take(graph);
     const std::vector<int> chunk = divide(graph, request.centroid_virial);
     prepare(graph, request, changed);
-    const bool whole = chunk.size() == 2, has_exchange = exchange != nullptr;
+    const bool whole = chunk.size() == 2, has_owner = list_.owner() != nullptr;
+    const bool has_exchange = exchange != nullptr && !has_owner;
     if (whole) list_.hold(graph, 0, list_.n_local());
     const bool same = !changed && seen_generation_ == context_.generation() &&
                       seen_atom_virial_ == request.atom_virial && seen_exchange_ == has_exchange;
@@ -342,6 +360,14 @@ void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, 
             if (gradient) add_forces(request.atom_virial);
         }
     };
+    const auto fill_ghosts = [&](DeviceBuffer<real>& rows, int width) {
+        if (has_owner) {
+            segments_.add([this, &rows, width] { copy_to_ghosts(rows, width); });
+        } else if (has_exchange) {
+            segments_.flush();
+            exchange_rows(rows, width, exchange);
+        }
+    };
     const std::int64_t n_local = list_.n_local(), n_total = list_.n_total();
     segments_.add([=] {
         atom_energy_.zero(n_local);
@@ -355,10 +381,7 @@ void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, 
     for (std::size_t t = 0; t < n_layers; ++t) {
         pass(false, false, [=] { forward(t); });
         segments_.add([=] { next_messages(t); });
-        if (t + 1 < n_layers && has_exchange) {
-            segments_.flush();
-            exchange_rows(message_[t + 1], weights_.layers[t + 1].message_in.width, exchange);
-        }
+        if (t + 1 < n_layers) fill_ghosts(message_[t + 1], weights_.layers[t + 1].message_in.width);
     }
     segments_.add([=] {
         read_out();
@@ -377,10 +400,7 @@ void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, 
               "copying on the device");
     }
     for (std::size_t t = n_layers; t-- > 1;) {
-        if (has_exchange) {
-            segments_.flush();
-            exchange_rows(gradient_[t], weights_.layers[t].message_out.width, exchange);
-        }
+        fill_ghosts(gradient_[t], weights_.layers[t].message_out.width);
         pass(true, false, [=] { backward(t, list_.gradient()); });
         segments_.add([=] {
             run(stages_[t].to_feature_gradient);

@@ -25,6 +25,7 @@ public:
     const std::string& device_name() const noexcept { return context_.name(); }
 
     void compute(const Graph& graph, const Request& request, Exchange* exchange, Result& result) override;
+    bool makes_lists() const noexcept override { return true; }
     int max_exchange_width() const noexcept override;
     std::int64_t memory_estimate(std::int64_t n_local, std::int64_t n_ghost, std::int64_t n_edges) const noexcept override;
     std::int64_t memory_allocated() const noexcept override;
@@ -59,6 +60,8 @@ private:
     void backward(std::size_t t, EdgeGradient<real>* gradient);
     void first_gradient(EdgeGradient<real>* gradient);
     void add_forces(bool atom_virial);
+    void copy_to_ghosts(DeviceBuffer<real>& rows, int width);
+    void send(DeviceBuffer<real>& rows, int width, Exchange* exchange);
     void exchange_rows(DeviceBuffer<real>& rows, int width, Exchange* exchange);
     void centroid_virial(const Graph& graph, Exchange* exchange, Result& result);
     void collect(const Graph& graph, const Request& request, Result& result);

@@ -171,10 +171,7 @@ void DeviceEvaluator<real>::collect(const Graph& graph, const Request& request, 
           "copying from the device");
     context_.synchronize();
     const std::int64_t bad = *host_bad_edge_.data();
-    if (bad < list_.before(list_.n_local())) {
-        // the words for it are those of the CPU
-        Edges<real>().count(graph, {weights_.n_species, 1.0, 1}, false);
-    }
+    if (bad < list_.before(list_.n_local())) list_.explain(graph, bad);
     const auto take = [](const PinnedBuffer<double>& from, std::int64_t n, std::vector<double>& to) {
         to.assign(from.data(), from.data() + n);
     };
@@ -222,7 +219,7 @@ void DeviceEvaluator<real>::centroid_virial(const Graph& graph, Exchange* exchan
         for (std::size_t t = n_layers; t-- > 1;) {
             if (t + 1 < n_layers) {
                 add_position(t, n_local, -1.0);
-                if (exchange != nullptr) exchange_rows(gradient_[t], width(t), exchange);
+                send(gradient_[t], width(t), exchange);
             }
             add_position(t, n_total, 1.0);
             backward(t, moment_.data());

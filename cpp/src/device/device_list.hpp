@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/// The neighbour list of a graph on a device, and the arrays over its edges for a range of rows.
+/// The neighbour list of a graph on a device, taken over or made there, and the arrays over its edges for a range of rows.
 #pragma once
 
 #include <vector>
@@ -14,11 +14,15 @@ class DeviceList {
 public:
     DeviceList(const Model& model, DeviceContext& context);
 
-    /// Take over species and neighbours of `graph`. True if they differ from those before: then addresses and counts do too.
-    /// Throws Error `graph_invalid` for what cannot be a graph.
+    /// Take over species and neighbours of `graph`, or make its list. True if they differ from those before: then
+    /// addresses and counts do too. Throws Error `graph_invalid` for what cannot be a graph.
     bool take(const Graph& graph);
-    /// Arrays over edges are for these rows from now on; `vectors` of them are copied to the device.
+    /// Arrays over edges are for these rows from now on; their vectors, or all positions, are copied to the device.
     void hold(const Graph& graph, int first, int last);
+    /// Throw the Error `graph_invalid` that says what is wrong with edge e of the list.
+    [[noreturn]] void explain(const Graph& graph, std::int64_t e) const;
+    /// Rows of owners of the ghosts, or null.
+    const int* owner() const noexcept { return has_owner_ ? owner_.data() : nullptr; }
     /// Room for chunks of at most this many edges.
     void reserve(std::int64_t n_edges);
 
@@ -45,14 +49,22 @@ public:
     void release_edges() noexcept;
 
 private:
-    void check(const Graph& graph) const;
+    void check_species(const Graph& graph) const;
+    void check_list(const Graph& graph) const;
+    bool take_list(const Graph& graph);
+    bool make_list(const Graph& graph);
+    CellGrid make_grid(const Graph& graph) const;
+    void take_atoms(const Graph& graph);
+    void turn_list(std::int64_t n_list);
     void sort_by_species();
+    void upload_positions(const Graph& graph);
 
     DeviceContext& context_;
     int n_species_;
     double cutoff_;
     int knots_;
     int n_local_ = -1, n_total_ = -1;
+    bool is_made_ = false, has_owner_ = false;  ///< here, from positions; ghosts have owners on this rank
     std::vector<int> species_, neighbor_;
     std::vector<std::int64_t> row_start_;
     std::vector<int> species_start_;
@@ -63,8 +75,10 @@ private:
     std::int64_t n_zbl_ = 0;
     DeviceBuffer<int> device_species_, order_, device_neighbor_, incoming_, scratch_, bad_edge_;
     DeviceBuffer<std::int64_t> list_start_, incoming_start_, row_end_;
+    DeviceBuffer<int> owner_, row_order_, cell_, cell_atoms_;
+    DeviceBuffer<std::int64_t> cell_start_;
     PinnedBuffer<double> staged_;
-    DeviceBuffer<double> vector_, distance_;
+    DeviceBuffer<double> vector_, position_, distance_;
     DeviceBuffer<int> slot_, other_, other_species_;
     DeviceBuffer<EdgeRecord<real>> record_;
     DeviceBuffer<EdgeGradient<real>> gradient_;

@@ -17,7 +17,7 @@
 namespace qdml {
 
 /// Changes whenever anything in this header does.
-constexpr int kDeviceInterface = 1;
+constexpr int kDeviceInterface = 2;
 /// The one exported symbol, a function of type DeviceEntry.
 constexpr const char* kDeviceEntry = "qdml_device_interface";
 
@@ -97,6 +97,7 @@ struct DeviceMessages {
     Convolution<real> convolution;
     const std::int64_t* row_end;
     int first, n_rows;
+    const int* order;  ///< [n_rows] rows in the order they are best done, null: as they come
 };
 
 /// Sums of the edge gradients.
@@ -115,6 +116,25 @@ struct DeviceForces {
     double* row_virial;            ///< [n_local][9] added to
     double* force;                 ///< [n_total][3] added to
     double* atom_virial;           ///< [n_total][9] added to, or null
+};
+
+/// Cells at least as wide as the reach of the list, over all atoms and ghosts.
+struct CellGrid {
+    double low[3];            ///< Å
+    double inverse_width[3];  ///< 1/Å
+    int cells[3];
+    int bits[3];  ///< that number the cells of an axis, at most 10; their sum is that of a cell's code
+};
+
+/// Pairs of atoms closer than `reach`. Device pointers.
+struct DeviceNeighbors {
+    int n_local;
+    double reach;  ///< Å
+    CellGrid grid;
+    const double* position;           ///< [n_total][3]
+    const int* species;               ///< [n_total], -1: no neighbours
+    const std::int64_t* cell_start;   ///< [2^bits + 1]
+    const int* cell_atoms;            ///< [n_total] atoms by the code of their cell
 };
 
 constexpr int kTotals = 10;         ///< energy, then the virial
@@ -141,6 +161,8 @@ struct DeviceKernels {
                     const real* epsilon, double* atom_energy, real* grad);
     int (*geometry)(void* stream, const DeviceEdges<real>&);
     int (*forces)(void* stream, const DeviceForces<real>&);
+    /// Row g of `to` = row owner[g] of `from`.
+    int (*copy_rows)(void* stream, int n_ghost, int width, const int* owner, const real* from, real* to);
     /// out row = factor[row] · in row.
     int (*scale_rows)(void* stream, std::int64_t n_rows, int width, const double* factor, const real* in, real* out);
     /// row += sign · factor[row] · in row.
@@ -182,6 +204,11 @@ struct DeviceInterface {
     /// scratch [n_total + n_list].
     int (*transpose)(void* stream, int n_total, int n_list, const int* neighbor, std::int64_t* incoming_start, int* incoming,
                      int* scratch);
+    /// Codes of the cells of n atoms.
+    int (*cells)(void* stream, const CellGrid& grid, int n, const double* position, int* code);
+    /// start [n_local + 1] of the rows, then the neighbours in them.
+    int (*count_neighbors)(void* stream, const DeviceNeighbors&, std::int64_t* start);
+    int (*fill_neighbors)(void* stream, const DeviceNeighbors&, const std::int64_t* start, int* neighbor);
     /// totals [kTotals] of atom energies and row virials; partial [kPartialSums][kTotals] scratch.
     int (*totals)(void* stream, int n_local, const double* atom_energy, const double* row_virial, double* partial,
                   double* totals);
