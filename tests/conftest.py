@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,14 @@ NAME = "emulated device 0"
 
 @pytest.fixture
 def emulated_device(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let this test's processes load the emulation as their GPU; returns the card's name."""
+    """Let this test's processes load the emulation as their GPU; returns the card's name.
+
+    QDML_TEST_DEVICE, set by benchmarks/gpu.py, names the library of a real card instead.
+    """
+    real = os.environ.get("QDML_TEST_DEVICE")
+    if real:
+        monkeypatch.setenv("QDML_DEVICE_LIBRARY", real)
+        return ""
     if not LIBRARY.exists():
         pytest.skip(f"no emulated GPU: {LIBRARY} is made by `make test-cpp`")
     monkeypatch.setenv("QDML_DEVICE_LIBRARY", str(LIBRARY))

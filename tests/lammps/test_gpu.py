@@ -31,7 +31,7 @@ def test_gpu_equals_cpu(emulated_device, model, tmp_path, ranks):
             )
             decks.append("clear\n" + deck + measure(f"{number}-{device}-{precision}"))
     output = run_ok(tmp_path, "\n".join(decks), ranks)
-    assert f"device gpu ({emulated_device})" in output
+    assert f"device gpu ({emulated_device}" in output
     for number in range(len(CHOSEN)):
         expected = read_results(tmp_path, f"{number}-cpu-double")
         for precision, tolerance in {"double": 1e-10, "mixed": 5e-6}.items():
@@ -78,6 +78,8 @@ def test_a_device_without_room_stops_with_the_numbers(
     tmp_path,
     monkeypatch,
 ):
+    if not emulated_device:
+        pytest.skip("a real card has more memory than this test can fill")
     monkeypatch.setenv("QDML_EMULATED_MEMORY", "600000")
     write_data(tmp_path / "a.data", CASES["bulk"].atoms)
     done = run(tmp_path, system(model, "a.data", pair=pair(model, "gpu", "double")) + "run 0\n")

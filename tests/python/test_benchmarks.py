@@ -14,6 +14,7 @@ from qdml.cartesian import n_terms
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import dft_timing
+import gpu
 import lammps_film
 from engine import compare, resumable
 from support import counts, lammps_run, machine, rows
@@ -149,3 +150,18 @@ def test_film_is_neutral_and_large_enough():
 def test_power_law_is_found_again():
     n = np.array([8.0, 28.0, 64.0])
     assert dft_timing.power_law(n, 0.5 * n**2.2) == pytest.approx((0.5, 2.2))
+
+
+def test_gpu_stages_end_with_a_reason_and_without_a_card_nothing_is_built(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
+    assert gpu.main(["--results", str(tmp_path), "--build", str(tmp_path / "build")]) == 1
+    stages = json.loads((tmp_path / "gpu.json").read_text())["stages"]
+    assert list(stages) == ["card"]
+    assert stages["card"]["status"] == "failed"
+    assert "nvidia-smi" in stages["card"]["found"]
+
+
+def test_gpu_stages_stop_when_their_time_is_over(tmp_path):
+    assert gpu.main(["--emulated", "--results", str(tmp_path), "--minutes", "0"]) == 0
+    stages = json.loads((tmp_path / "gpu-emulated-device.json").read_text())["stages"]
+    assert stages["build"] == {"status": "skipped", "found": "no time left", "seconds": 0.0}
