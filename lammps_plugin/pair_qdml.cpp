@@ -23,6 +23,7 @@
 #include <cmath>
 #include <cstring>
 #include <new>
+#include <unordered_map>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -264,7 +265,8 @@ void PairQdml::init_style()
         }
     }
     choose_committee();
-    neighbor->add_request(this, NeighConst::REQ_FULL);
+    sends_positions_ = can_send_positions();
+    if (!sends_positions_) neighbor->add_request(this, NeighConst::REQ_FULL);
     // LAMMPS sizes its buffers from the top-level pair style. A hybrid style asked its sub-styles before pair_coeff.
     if (force->pair) {
         force->pair->comm_forward = std::max(force->pair->comm_forward, comm_forward);
@@ -300,6 +302,17 @@ void PairQdml::choose_committee()
     }
 }
 
+/// The engine sees positions only: pairs that LAMMPS leaves out of its lists for reasons of its own would come back.
+bool PairQdml::can_send_positions()
+{
+    // `exclude` itself is set after the pair styles have been asked
+    const bool thinned = neighbor->nex_type > 0 || neighbor->nex_group > 0 || neighbor->nex_mol > 0;
+    const bool here = active().makes_lists() && !thinned;
+    int mine = here ? 1 : 0, all = 0;
+    MPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MIN, world);
+    return all == 1;
+}
+
 void PairQdml::init_list(int id, NeighList* new_list)
 {
     Pair::init_list(id, new_list);
@@ -314,15 +327,55 @@ void PairQdml::update_graph()
     if (list_is_new_ || neighbor->ago == 0) {
         species_.resize(static_cast<std::size_t>(n_total));
         for (int i = 0; i < n_total; ++i) species_[static_cast<std::size_t>(i)] = map[atom->type[i]];
-        edges_.rebuild(*list, atom->nlocal, species_.data(), atom->x, atom->tag);
+        if (sends_positions_) {
+            ++list_number_;
+            find_owners();
+        } else {
+            edges_.rebuild(*list, atom->nlocal, species_.data(), atom->x, atom->tag);
+        }
         list_is_new_ = false;
     }
-    edges_.update(atom->x, active().cutoff());
+    if (!sends_positions_) edges_.update(atom->x, active().cutoff());
+}
+
+/// On a rank alone every ghost is an image of a local atom with the same ID.
+void PairQdml::find_owners()
+{
+    owner_.clear();
+    owner_.reserve(1);  // without ghosts the address still says that no exchange is needed
+    if (comm->nprocs > 1) return;
+    std::unordered_map<tagint, int> row;
+    row.reserve(static_cast<std::size_t>(atom->nlocal));
+    for (int i = 0; i < atom->nlocal; ++i) row[atom->tag[i]] = i;
+    for (int i = atom->nlocal; i < atom->nlocal + atom->nghost; ++i) owner_.push_back(row.at(atom->tag[i]));
+}
+
+qdml::Graph PairQdml::make_graph()
+{
+    qdml::Graph graph;
+    graph.n_local = atom->nlocal;
+    graph.n_total = atom->nlocal + atom->nghost;
+    graph.species = species_.data();
+    graph.position = graph.n_total > 0 ? atom->x[0] : nullptr;
+    if (sends_positions_) {
+        graph.skin = neighbor->skin;
+        graph.list_number = list_number_;
+        graph.owner = comm->nprocs == 1 ? owner_.data() : nullptr;
+    } else {
+        graph.row_start = edges_.row_start();
+        graph.neighbor = edges_.neighbor();
+        graph.edge_vector = edges_.edge_vector();
+    }
+    return graph;
 }
 
 void PairQdml::check_distances()
 {
-    short_distances_.measure(edges_, species_.data(), atom->tag);
+    if (sends_positions_) {
+        short_distances_.measure(results_[0], atom->nlocal, species_.data(), atom->tag);
+    } else {
+        short_distances_.measure(edges_, species_.data(), atom->tag);
+    }
     if (!short_distances_.wants_report(!eflag_global && neighbor->ago != 0)) return;
     for (const auto& line : short_distances_.report(world)) {
         const std::string text = fmt::format("pair_style qdml: step {}: atoms closer than in the training data: {}",
@@ -349,17 +402,10 @@ void PairQdml::compute(int eflag, int vflag)
 
     try {
         update_graph();
-        check_distances();
-        qdml::Graph graph;
-        graph.n_local = n_local;
-        graph.n_total = n_total;
-        graph.species = species_.data();
-        graph.row_start = edges_.row_start();
-        graph.neighbor = edges_.neighbor();
-        graph.edge_vector = edges_.edge_vector();
-        graph.position = n_total > 0 ? atom->x[0] : nullptr;
+        if (!sends_positions_) check_distances();  // before fp32 meets what a collision makes of forces
         // Every rank gets here in every step, also one without atoms: the exchanges inside are collective.
-        evaluate(graph, with_spread);
+        evaluate(make_graph(), with_spread);
+        if (sends_positions_) check_distances();
     } catch (const LAMMPSException&) {
         throw;  // raised by LAMMPS itself, with its own message
     } catch (const qdml::Error& fault) {
@@ -397,6 +443,8 @@ void PairQdml::evaluate(const qdml::Graph& graph, bool with_spread)
     request.atom_energy = true;
     request.atom_virial = vflag_atom != 0;
     request.centroid_virial = cvflag_atom != 0;
+    // fix pair and compute pair may ask for the nearest neighbours after any step
+    request.nearest = sends_positions_;
     const int n_followed = is_mean ? n_members : 1;
     active().compute(graph, request, &exchange_, 0, n_followed, results_);
     if (with_spread) active().compute(graph, {}, &exchange_, n_followed, n_members, results_);

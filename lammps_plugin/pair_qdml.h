@@ -58,7 +58,10 @@ private:
     void choose_committee();
     qdml::Committee& active() { return minimizer_ ? *minimizer_ : *committee_; }
     std::string paths_text() const;
+    bool can_send_positions();
     void update_graph();
+    qdml::Graph make_graph();
+    void find_owners();
     void check_distances();
     bool spread_is_due() const;
     void evaluate(const qdml::Graph& graph, bool with_spread);
@@ -88,6 +91,9 @@ private:
     std::vector<qdml::Result> results_;  ///< of the members
     qdml::Result mean_;
     const qdml::Result* result_ = &mean_;  ///< what the atoms follow, of the last compute
+    bool sends_positions_ = false;  ///< all ranks are on GPUs, which make their own lists
+    std::int64_t list_number_ = 0;  ///< of LAMMPS' ghosts and sorting, for the engine's own list
+    std::vector<int> owner_;  ///< [n_ghost] local atoms whose images the ghosts are, on a rank alone
     bool list_is_new_ = true;  ///< the neighbour list was replaced since the last compute
 
     // what extract and extract_peratom hand out, in LAMMPS units

@@ -69,7 +69,9 @@ void PairQdml::print_run()
     const auto& counts = exchange_.counts();
     const int n_ghost = atom->nghost;
     const double mine[4] = {
-        static_cast<double>(active().memory_estimate(atom->nlocal, n_ghost, edges_.n_edges())) + edges_.memory_bytes(),
+        sends_positions_ ? static_cast<double>(active().memory_allocated())
+                         : static_cast<double>(active().memory_estimate(atom->nlocal, n_ghost, edges_.n_edges())) +
+                               edges_.memory_bytes(),
         static_cast<double>(n_ghost), static_cast<double>(counts.messages), counts.bytes};
     double most[4] = {};
     MPI_Reduce(mine, most, 4, MPI_DOUBLE, MPI_MAX, 0, world);
@@ -146,11 +148,16 @@ void* PairQdml::extract_peratom(const char* name, int& n_columns)
     }
     if (n_computes_ == 0.0) return nullptr;  // fix pair asks before the first step to learn the number of columns
     if (is_energy) {
-        atom_energy_.assign(static_cast<std::size_t>(std::max(1, edges_.n_local())), 0.0);
+        atom_energy_.assign(std::max<std::size_t>(1, result_->atom_energy.size()), 0.0);
         for (std::size_t i = 0; i < result_->atom_energy.size(); ++i) atom_energy_[i] = energy_unit_ * result_->atom_energy[i];
         return atom_energy_.data();
     }
-    short_distances_.per_atom(edges_, species_.data(), committee_->cutoff(), nearest_, ratio_);
+    if (sends_positions_) {
+        const auto n_local = static_cast<int>(results_[0].atom_energy.size());
+        short_distances_.per_atom(results_[0], n_local, species_.data(), committee_->cutoff(), nearest_, ratio_);
+    } else {
+        short_distances_.per_atom(edges_, species_.data(), committee_->cutoff(), nearest_, ratio_);
+    }
     nearest_.resize(std::max<std::size_t>(1, nearest_.size()));
     ratio_.resize(std::max<std::size_t>(1, ratio_.size()));
     return is_nearest ? nearest_.data() : ratio_.data();

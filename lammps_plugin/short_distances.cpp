@@ -30,12 +30,31 @@ void ShortDistances::configure(Extrapolation mode, std::vector<double> seen, std
     }
 }
 
+/// [species][species] Å², 0: reported before or unknown.
+std::vector<double> ShortDistances::squared_bounds() const
+{
+    const std::size_t n = species_.size();
+    std::vector<double> bound(n * n, 0.0);
+    for (const std::size_t k : open_) bound[k] = bound[(k % n) * n + k / n] = seen_[k] * seen_[k];
+    return bound;
+}
+
+/// Ordered by IDs too, so that the number of threads does not change what is printed.
+void ShortDistances::note(std::size_t a, std::size_t b, double distance, LAMMPS_NS::tagint i, LAMMPS_NS::tagint j)
+{
+    const Offender now = {distance, std::min(i, j), std::max(i, j)};
+    Offender& worst = found_[std::min(a, b) * species_.size() + std::max(a, b)];
+    if (worst.distance == 0 ||
+        std::tie(now.distance, now.first, now.second) < std::tie(worst.distance, worst.first, worst.second)) {
+        worst = now;
+    }
+}
+
 void ShortDistances::measure(const EdgeList& edges, const int* species, const LAMMPS_NS::tagint* tag)
 {
     if (open_.empty()) return;
     const std::size_t n = species_.size();
-    std::vector<double> bound(n * n, 0.0);  // squared, 0: reported before or unknown
-    for (const std::size_t k : open_) bound[k] = bound[(k % n) * n + k / n] = seen_[k] * seen_[k];
+    const std::vector<double> bound = squared_bounds();
 
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < edges.n_local(); ++i) {
@@ -45,16 +64,22 @@ void ShortDistances::measure(const EdgeList& edges, const int* species, const LA
             const auto a = static_cast<std::size_t>(species[i]), b = static_cast<std::size_t>(species[j]);
             const double squared = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
             if (squared >= bound[a * n + b]) continue;
-            const Offender now = {std::sqrt(squared), std::min(tag[i], tag[j]), std::max(tag[i], tag[j])};
 #pragma omp critical(qdml_short_distance)
-            {
-                // ordered by IDs too, so that the number of threads does not change what is printed
-                Offender& worst = found_[std::min(a, b) * n + std::max(a, b)];
-                if (worst.distance == 0 || std::tie(now.distance, now.first, now.second) <
-                                               std::tie(worst.distance, worst.first, worst.second)) {
-                    worst = now;
-                }
-            }
+            note(a, b, std::sqrt(squared), tag[i], tag[j]);
+        }
+    }
+}
+
+void ShortDistances::measure(const qdml::Result& result, int n_local, const int* species, const LAMMPS_NS::tagint* tag)
+{
+    if (open_.empty()) return;
+    const std::size_t n = species_.size();
+    const std::vector<double> bound = squared_bounds();
+    for (int i = 0; i < n_local; ++i) {
+        for (std::size_t b = 0; species[i] >= 0 && b < n; ++b) {
+            const auto a = static_cast<std::size_t>(species[i]), k = static_cast<std::size_t>(i) * n + b;
+            const double r = result.nearest_distance[k];
+            if (r > 0 && r * r < bound[a * n + b]) note(a, b, r, tag[i], tag[result.nearest_row[k]]);
         }
     }
 }
@@ -108,6 +133,22 @@ void ShortDistances::per_atom(const EdgeList& edges, const int* species, double 
             const auto a = static_cast<std::size_t>(species[i]), b = static_cast<std::size_t>(species[edges.neighbor()[e]]);
             nearest[row] = std::min(nearest[row], r);
             ratio[row] = std::max(ratio[row], seen_[a * n + b] / r);
+        }
+    }
+}
+
+void ShortDistances::per_atom(const qdml::Result& result, int n_local, const int* species, double nothing,
+                              std::vector<double>& nearest, std::vector<double>& ratio) const
+{
+    const std::size_t n = species_.size();
+    nearest.assign(static_cast<std::size_t>(n_local), nothing);
+    ratio.assign(static_cast<std::size_t>(n_local), 0.0);
+    for (std::size_t i = 0; i < nearest.size(); ++i) {
+        for (std::size_t b = 0; species[i] >= 0 && b < n; ++b) {
+            const double r = result.nearest_distance[i * n + b];
+            if (r == 0) continue;
+            nearest[i] = std::min(nearest[i], r);
+            ratio[i] = std::max(ratio[i], seen_[static_cast<std::size_t>(species[i]) * n + b] / r);
         }
     }
 }

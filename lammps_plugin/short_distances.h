@@ -20,6 +20,10 @@ public:
     /// Note the shortest offending distance per pair of elements of this rank. Cheap; does nothing when there is nothing to find.
     void measure(const EdgeList& edges, const int* species, const LAMMPS_NS::tagint* tag);
 
+    /// The same from the nearest neighbours that an engine on a GPU found (Result::nearest_distance, in the order of `species`).
+    void measure(const qdml::Result& result, int n_local, const int* species, const LAMMPS_NS::tagint* tag);
+    bool is_open() const { return !open_.empty(); }
+
     /// Must this step call `report`? The same answer on all ranks; `quiet_step`: no list rebuild, no output.
     bool wants_report(bool quiet_step) const { return !open_.empty() && (mode_ == Extrapolation::error || !quiet_step); }
 
@@ -32,12 +36,17 @@ public:
     /// divided by distance: above 1 a pair is closer than any in the training data.
     void per_atom(const EdgeList& edges, const int* species, double nothing, std::vector<double>& nearest,
                   std::vector<double>& ratio) const;
+    void per_atom(const qdml::Result& result, int n_local, const int* species, double nothing, std::vector<double>& nearest,
+                  std::vector<double>& ratio) const;
 
 private:
     struct Offender {
         double distance;
         LAMMPS_NS::tagint first, second;
     };
+
+    void note(std::size_t a, std::size_t b, double distance, LAMMPS_NS::tagint i, LAMMPS_NS::tagint j);
+    std::vector<double> squared_bounds() const;
 
     Extrapolation mode_ = Extrapolation::off;
     std::vector<double> seen_;            ///< [species][species] Å

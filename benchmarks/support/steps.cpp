@@ -112,7 +112,7 @@ int main(int argc, char** argv) {
                 graph.position = ghosts.position.data();
                 graph.owner = ghosts.owner.data();
                 graph.skin = kSkin;
-                graph.list_is_new = number % kStepsPerList == 0;
+                graph.list_number = number / kStepsPerList;
             } else {
                 graph.n_total = s.n();
                 graph.species = s.species.data();

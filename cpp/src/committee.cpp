@@ -64,6 +64,11 @@ double Committee::cutoff() const noexcept {
     return longest;
 }
 
+bool Committee::makes_lists() const noexcept {
+    return std::all_of(engines_.begin(), engines_.end(),
+                       [](const Engine& engine) { return engine.makes_lists(); });
+}
+
 int Committee::max_exchange_width() const noexcept {
     int widest = 0;
     for (const auto& engine : engines_) {

@@ -126,6 +126,9 @@ void Engine::Impl::compute(const Graph& graph, const Request& request, Exchange*
                     "a graph without a neighbour list needs positions, a skin that is not negative "
                     "and an engine on a GPU");
     }
+    if (request.nearest && !evaluator->makes_lists()) {
+        throw Error("graph_invalid", "nearest is asked of an engine on the CPU, whose caller has the edges");
+    }
     if (same_graph) {
         evaluator->compute_same_graph(graph, request, exchange, result);
     } else {

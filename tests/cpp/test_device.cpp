@@ -325,6 +325,37 @@ TEST_CASE("what is missing for a GPU is said; automatic then takes the CPU") {
     }
 }
 
+namespace {
+
+/// nearest_distance and nearest_row against all edges of a domain.
+void check_nearest(const Domain& d, double cutoff, const qdml::Result& found) {
+    REQUIRE(found.nearest_distance.size() == std::size_t(3 * d.n_local));
+    for (std::size_t i = 0; i < std::size_t(d.n_local); ++i) {
+        double nearest[3] = {};
+        for (auto e = d.row_start[i]; e < d.row_start[i + 1]; ++e) {
+            const double* v = &d.edge_vector[std::size_t(3 * e)];
+            const double r = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+            const int s = d.species[std::size_t(d.neighbor[std::size_t(e)])];
+            if (d.species[i] < 0 || s < 0 || r >= cutoff) continue;
+            if (nearest[s] == 0 || r < nearest[s]) nearest[s] = r;
+        }
+        for (std::size_t s = 0; s < 3; ++s) {
+            CHECK(found.nearest_distance[3 * i + s] == doctest::Approx(nearest[s]));
+            const int j = found.nearest_row[3 * i + s];
+            CHECK((j >= 0) == (nearest[s] > 0));
+            if (j < 0) continue;
+            CHECK(d.species[std::size_t(j)] == int(s));
+            double squared = 0;
+            for (std::size_t k = 0; k < 3; ++k) {
+                squared += std::pow(d.position[3 * std::size_t(j) + k] - d.position[3 * i + k], 2);
+            }
+            CHECK(std::sqrt(squared) == doctest::Approx(nearest[s]));
+        }
+    }
+}
+
+}  // namespace
+
 TEST_CASE("lists made on the device from positions equal the host's, ghosts with owners and without") {
     for (const bool periodic : {true, false}) {
         CAPTURE(periodic);
@@ -362,7 +393,7 @@ TEST_CASE("lists made on the device from positions equal the host's, ghosts with
             }
             moved.position = x;
             SelfExchange exchange(domain);
-            const qdml::Request request = {true, step % 2 == 1, step == 3};
+            qdml::Request request = {true, step % 2 == 1, step == 3};
             qdml::Result expected, found;
             reference.compute(moved.graph(), request, &exchange, expected);
             qdml::Graph graph = moved.graph();
@@ -370,13 +401,12 @@ TEST_CASE("lists made on the device from positions equal the host's, ghosts with
             graph.neighbor = nullptr;
             graph.edge_vector = nullptr;
             graph.skin = 0.6;
-            graph.list_is_new = step == 0 || step == 2;
+            graph.list_number = step / 2;  // 2: from owners to an exchange
             if (step < 2 && !owner.empty()) graph.owner = owner.data();
-            if (step == 2) {
-                graph.list_is_new = true;  // from owners to an exchange
-            }
+            request.nearest = step > 0;
             engine.compute(graph, request, graph.owner != nullptr ? nullptr : &exchange, found);
             check_equal(found, expected, 1e-10);
+            if (step > 0) check_nearest(moved, o.cutoff, found);
             // less than half of the skin; images move with their owners
             for (std::size_t i = 0; i < domain.owner.size(); ++i) {
                 for (std::size_t k = 0; k < 3; ++k) x[3 * i + k] += 0.05 * std::sin(double(domain.owner[i]) + 2.0 * double(k));
@@ -387,10 +417,10 @@ TEST_CASE("lists made on the device from positions equal the host's, ghosts with
         qdml::Graph graph = domain.graph();
         SelfExchange exchange(domain);
         qdml::Result whole, chunks;
-        Domain bare = domain;
         graph.row_start = nullptr;
         graph.skin = 0.6;
-        engine.compute(graph, {true, true, false}, &exchange, chunks);
+        engine.compute(graph, {true, true, false, true}, &exchange, chunks);
+        check_nearest(domain, o.cutoff, chunks);
         engine.set_memory_limit(0);
         engine.compute(graph, {true, true, false}, &exchange, whole);
         check_equal(chunks, whole, 1e-11);
@@ -434,6 +464,8 @@ TEST_CASE("graphs without a list that cannot be are refused") {
     const auto refusal = [&](Engine& by, const char* words) {
         CHECK_THROWS_WITH_AS(by.compute(graph, {}, nullptr, result), doctest::Contains(words), qdml::Error);
     };
+    CHECK_THROWS_WITH_AS(cpu.compute({0, 0}, {false, false, false, true}, nullptr, result),
+                         doctest::Contains("nearest is asked of an engine on the CPU"), qdml::Error);
     refusal(cpu, "needs positions, a skin that is not negative and an engine on a GPU");
     graph.skin = -1;
     refusal(engine, "needs positions, a skin that is not negative");

@@ -44,7 +44,8 @@ def test_gpu_equals_cpu(emulated_device, model, tmp_path, ranks):
                 )
 
 
-def test_steps_on_the_device_follow_those_on_the_cpu(emulated_device, model, tmp_path):
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_steps_on_the_device_follow_those_on_the_cpu(emulated_device, model, tmp_path, ranks):
     """A run that rebuilds its list: recorded steps, new neighbours, changing ghosts."""
     write_data(tmp_path / "a.data", CASES["triclinic"].atoms)
     ends = []
@@ -52,10 +53,54 @@ def test_steps_on_the_device_follow_those_on_the_cpu(emulated_device, model, tmp
         deck = system(model, "a.data", pair=pair(model, device, "double"))
         deck += "neighbor 0.3 bin\nneigh_modify every 2 delay 0 check no\n"
         deck += "velocity all create 900 4\n"
-        run_ok(tmp_path, deck + "fix f all nve\nrun 7\n" + measure(device), 2)
+        run_ok(tmp_path, deck + "fix f all nve\nrun 7\n" + measure(device), ranks)
         ends.append(read_results(tmp_path, device))
     np.testing.assert_allclose(ends[1].positions, ends[0].positions, rtol=0, atol=1e-9)
     np.testing.assert_allclose(ends[1].forces, ends[0].forces, rtol=0, atol=1e-7)
+
+
+def test_short_distances_are_found_on_the_device(emulated_device, wary, tmp_path):
+    """Warnings and the per-atom quantities of fix pair are those of the CPU."""
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    outputs, columns = [], []
+    for device in ("cpu", "gpu"):
+        deck = system(wary, "a.data", pair=pair(wary, device, "double"))
+        deck += "fix p all pair 1 qdml nearest 0 extrapolation 0\nrun 0\n"
+        deck += f"write_dump all custom {device}.dump id f_p[1] f_p[2] modify sort id\n"
+        output = run_ok(tmp_path, deck, 2)
+        outputs.append([line for line in output.splitlines() if "closer than in" in line])
+        columns.append(np.loadtxt(tmp_path / f"{device}.dump", skiprows=9))
+    assert outputs[0] == outputs[1]
+    assert outputs[0]
+    np.testing.assert_allclose(columns[1], columns[0], rtol=1e-12)
+
+
+def test_lists_that_lammps_thins_out_are_lammps_own(emulated_device, model, tmp_path):
+    """neigh_modify exclude takes pairs out of the list: the engine must not find them again."""
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    energies = []
+    for device in ("cpu", "gpu"):
+        deck = system(model, "a.data", pair=pair(model, device, "double"))
+        run_ok(tmp_path, deck + "neigh_modify exclude type 2 2\n" + measure(device))
+        energies.append(read_results(tmp_path, device).energy)
+    assert energies[1] == pytest.approx(energies[0], rel=1e-10)
+
+
+def test_a_committee_shares_the_device(emulated_device, committee, tmp_path):
+    """Averages and spread; the others are evaluated on some steps only, with their own lists."""
+    write_data(tmp_path / "a.data", CASES["cell below the cutoff"].atoms)
+    files = " ".join(str(path) for path in committee)
+    ends = []
+    for device in ("cpu", "gpu"):
+        commands = f"pair_style qdml precision double device {device} members first every 3\n"
+        commands += f"pair_coeff * * {files} Cd Se Cl"
+        deck = system(committee[0], "a.data", pair=commands)
+        deck += "compute s all pair qdml\nthermo_style custom step pe c_s[1] c_s[2]\nthermo 3\n"
+        deck += "neigh_modify every 1 delay 0 check no\nvelocity all create 500 4\n"
+        output = run_ok(tmp_path, deck + "fix f all nve\nrun 6\n")
+        lines = output[output.index("c_s[1]") :].splitlines()[1:4]
+        ends.append(np.array([[float(word) for word in line.split()] for line in lines]))
+    np.testing.assert_allclose(ends[1], ends[0], rtol=1e-9, atol=1e-12)
 
 
 def test_a_missing_card_is_one_message_on_all_ranks(model, tmp_path, monkeypatch):

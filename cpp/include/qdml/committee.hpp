@@ -30,6 +30,9 @@ public:
     /// [species][species] Å: the longest of the members' shortest training distances; 0 where none says.
     std::vector<double> distances_seen() const;
 
+    /// All members do (Engine::makes_lists); nearest neighbours are those of the first.
+    bool makes_lists() const noexcept;
+
     /// As of Engine, for all members together.
     std::int64_t memory_estimate(std::int64_t n_local, std::int64_t n_ghost, std::int64_t n_edges) const noexcept;
     std::int64_t memory_allocated() const noexcept;

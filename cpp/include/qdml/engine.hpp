@@ -78,10 +78,10 @@ struct Graph {
     const double* position = nullptr;
 
     /// Without a list (row_start null; needs Engine::makes_lists): all pairs of `position` closer than the cutoff are edges.
-    /// They are found among pairs up to `skin` Å further, which are looked for where `list_is_new` is set: it must be
-    /// when species, numbers or ghosts changed, or an atom moved more than half of `skin` since.
+    /// They are found among pairs up to `skin` Å further, which are looked for when `list_number` is another than before: it
+    /// must change with species, numbers and ghosts, and when an atom has moved more than half of `skin`.
     double skin = 0.0;
-    bool list_is_new = true;
+    std::int64_t list_number = 0;
     /// [n_total - n_local] local row whose features a ghost has, for a rank alone: then no Exchange is needed.
     const int* owner = nullptr;
 };
@@ -102,6 +102,8 @@ struct Request {
     bool atom_virial = false;
     /// The virial of each atom that belongs to the heat flux; costs three more backward passes, with their exchanges.
     bool centroid_virial = false;
+    /// The closest neighbour of each species; only where Engine::makes_lists, whose caller has no edges to look at.
+    bool nearest = false;
 };
 
 /// Results; vectors are resized by compute and reused between calls.
@@ -111,6 +113,8 @@ struct Result {
     std::vector<double> force;  ///< [n_total][3]; rows of ghosts belong to their owners (caller adds them up)
     std::vector<double> atom_energy;  ///< [n_local]
     std::vector<double> atom_virial;  ///< [n_total][9], sums to virial
+    std::vector<double> nearest_distance;  ///< [n_local][species] Å, to the digits of the kernels; 0: none within the cutoff
+    std::vector<int> nearest_row;          ///< [n_local][species] row of that neighbour
     /// [n_total][9] Σ_k (x_k - x_i) ⊗ ∂E_k/∂x_i, row-major, eV; sums to virial (docs/conventions.md).
     std::vector<double> centroid_virial;
 };

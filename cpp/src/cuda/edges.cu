@@ -86,6 +86,27 @@ __global__ void geometry_kernel(DeviceEdges<real> d) {
     }
 }
 
+/// One thread per row; rows are sorted, so the first of a species is the nearest, and most are among the first few.
+template <class real>
+__global__ void nearest_kernel(DeviceEdges<real> d, double* distance, int* neighbor) {
+    if (thread_number() >= d.n_rows) return;
+    const long long row = d.first + thread_number();
+    double* r = distance + row * d.n_species;
+    int* j = neighbor + row * d.n_species;
+    for (int s = 0; s < d.n_species; ++s) {
+        r[s] = 0;
+        j[s] = -1;
+    }
+    int missing = d.n_species;
+    for (long long e = d.list_start[row]; e < d.row_end[row] && missing > 0; ++e) {
+        const int s = d.other_species[e];
+        if (j[s] >= 0) continue;
+        r[s] = 1.0 / static_cast<double>(d.record[e].inverse_r);
+        j[s] = d.other[e];
+        --missing;
+    }
+}
+
 __global__ void count_kernel(int n_list, const int* key, std::int64_t* start) {
     const long long e = thread_number();
     // counts of integers do not depend on their order
@@ -314,6 +335,11 @@ int geometry(void* stream, const DeviceEdges<real>& d) {
 }
 
 template <class real>
+int nearest(void* stream, const DeviceEdges<real>& d, double* distance, int* neighbor) {
+    return launch(nearest_kernel<real>, blocks_for(d.n_rows, kThreads), kThreads, stream_of(stream), d, distance, neighbor);
+}
+
+template <class real>
 int forces(void* stream, const DeviceForces<real>& f) {
     const auto s = stream_of(stream);
     const int error = launch(row_forces_kernel<real>, blocks_for(f.n_rows, kWarpsPerBlock), kThreads, s, f);
@@ -357,6 +383,7 @@ int centroid(void* stream, const DeviceForces<real>& f, int axis, const double* 
 template <class real>
 void add(DeviceKernels<real>& k) {
     k.geometry = geometry<real>;
+    k.nearest = nearest<real>;
     k.forces = forces<real>;
     k.scale_rows = scale_rows<real>;
     k.add_scaled_rows = add_scaled_rows<real>;

@@ -25,11 +25,15 @@ DeviceEvaluator<real>::DeviceEvaluator(const Model& model, const DeviceInterface
       atom_virial_(context_),
       partial_(context_),
       totals_(context_),
+      nearest_distance_(context_),
+      nearest_row_(context_),
       host_force_(context_),
       host_energy_(context_),
       host_virial_(context_),
       host_totals_(context_),
       host_bad_edge_(context_),
+      host_row_(context_),
+      host_distance_(context_),
       host_rows_(context_),
       plan_(context_),
       stages_(weights_.layers.size()),
@@ -219,6 +223,12 @@ void DeviceEvaluator<real>::geometry(bool pairs) {
     do_it(kernels_.geometry(context_.stream(), list_.edges(pairs ? atom_energy_.data() : nullptr)), "edges");
 }
 
+template <class real>
+void DeviceEvaluator<real>::find_nearest() {
+    do_it(kernels_.nearest(context_.stream(), list_.edges(nullptr), nearest_distance_.data(), nearest_row_.data()),
+          "nearest neighbours");
+}
+
 /// Sums of messages of the rows that the list holds.
 template <class real>
 void DeviceEvaluator<real>::forward(std::size_t t) {
@@ -343,7 +353,8 @@ void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, 
     const bool has_exchange = exchange != nullptr && !has_owner;
     if (whole) list_.hold(graph, 0, list_.n_local());
     const bool same = !changed && seen_generation_ == context_.generation() &&
-                      seen_atom_virial_ == request.atom_virial && seen_exchange_ == has_exchange;
+                      seen_atom_virial_ == request.atom_virial &&
+                      seen_nearest_ == request.nearest && seen_exchange_ == has_exchange;
     segments_.begin(same, whole);
     // One pass over all rows. In chunks each pass makes its edges and, with `gradient`, turns their gradients into
     // forces; ZBL belongs to the one of layer 0.
@@ -356,6 +367,7 @@ void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, 
         for (std::size_t k = 0; k + 1 < chunk.size(); ++k) {
             list_.hold(graph, chunk[k], chunk[k + 1]);
             geometry(pairs);
+            if (pairs && request.nearest) find_nearest();
             body();
             if (gradient) add_forces(request.atom_virial);
         }
@@ -376,6 +388,7 @@ void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, 
         if (request.atom_virial) atom_virial_.zero(9 * n_total);
         do_it(context_.call().fill(context_.stream(), list_.bad_edge(), 0x7f, sizeof(int)), "clearing memory of the device");
         if (whole) geometry(true);
+        if (whole && request.nearest) find_nearest();
     });
     const std::size_t n_layers = weights_.layers.size();
     for (std::size_t t = 0; t < n_layers; ++t) {
@@ -418,6 +431,7 @@ void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, 
     segments_.flush();
     seen_generation_ = context_.generation();
     seen_atom_virial_ = request.atom_virial;
+    seen_nearest_ = request.nearest;
     seen_exchange_ = has_exchange;
     collect(graph, request, result);
     result.centroid_virial.clear();

@@ -52,6 +52,7 @@ private:
     void run(const Stage& stage) const;
     DeviceMessages<real> messages(std::size_t t) const;
     void geometry(bool pairs);
+    void find_nearest();
     void forward(std::size_t t);
     void next_messages(std::size_t t);
     void read_out();
@@ -81,9 +82,11 @@ private:
     std::vector<DeviceBuffer<real>> z_, message_, gradient_;  ///< per layer as in Evaluator
     std::vector<DeviceBuffer<real>> readout_;       ///< pre-activations and activations of the maps [n_local][width]
     std::vector<DeviceBuffer<real>> readout_grad_;  ///< gradient of the output of each map
-    DeviceBuffer<double> atom_energy_, row_virial_, force_, atom_virial_, partial_, totals_;
+    DeviceBuffer<double> atom_energy_, row_virial_, force_, atom_virial_, partial_, totals_, nearest_distance_;
+    DeviceBuffer<int> nearest_row_;
     PinnedBuffer<double> host_force_, host_energy_, host_virial_, host_totals_;
-    PinnedBuffer<int> host_bad_edge_;
+    PinnedBuffer<int> host_bad_edge_, host_row_;
+    PinnedBuffer<double> host_distance_;
     PinnedBuffer<real> host_rows_;
 
     LinearPlan<real> plan_;
@@ -94,7 +97,7 @@ private:
     std::vector<Stage> readout_forward_, readout_backward_;
     Segments segments_;
     std::int64_t planned_generation_ = -1, seen_generation_ = -1;
-    bool seen_atom_virial_ = false, seen_exchange_ = false;
+    bool seen_atom_virial_ = false, seen_nearest_ = false, seen_exchange_ = false;
 
     // only for centroid virials
     DeviceBuffer<real> own_grad_z_;  ///< dE_i/dz_i of the last layer

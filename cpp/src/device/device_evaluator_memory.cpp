@@ -60,7 +60,7 @@ template <class real>
 std::int64_t DeviceEvaluator<real>::memory_allocated() const noexcept {
     std::int64_t sum = list_.bytes() + h_.bytes() + work_.bytes() + grad_z_.bytes() + atom_energy_.bytes() +
                        row_virial_.bytes() + force_.bytes() + atom_virial_.bytes() + own_grad_z_.bytes() + own_gradient_.bytes() +
-                       moment_.bytes() + position_.bytes() + centroid_.bytes();
+                       moment_.bytes() + nearest_distance_.bytes() + nearest_row_.bytes() + position_.bytes() + centroid_.bytes();
     for (const auto* buffers : {&z_, &message_, &gradient_, &kept_gradient_, &readout_, &readout_grad_}) {
         for (const auto& buffer : *buffers) sum += buffer.bytes();
     }
@@ -140,6 +140,12 @@ void DeviceEvaluator<real>::prepare(const Graph& graph, const Request& request, 
     host_rows_.reserve(n_total * widest);
     if (request.atom_virial || request.centroid_virial) host_virial_.reserve(9 * n_total);
     if (request.atom_virial) atom_virial_.reserve(9 * n_total);
+    if (request.nearest) {
+        nearest_distance_.reserve(n_local * weights_.n_species);
+        nearest_row_.reserve(n_local * weights_.n_species);
+        host_distance_.reserve(n_local * weights_.n_species);
+        host_row_.reserve(n_local * weights_.n_species);
+    }
     if (request.centroid_virial) {
         const std::int64_t n_edges = list_.before(graph.n_local);
         own_grad_z_.reserve(n_local * weights_.layers.back().z.width);
@@ -167,6 +173,11 @@ void DeviceEvaluator<real>::collect(const Graph& graph, const Request& request, 
     totals_.download(host_totals_.data(), kTotals);
     if (request.atom_energy) atom_energy_.download(host_energy_.data(), n_local);
     if (request.atom_virial) atom_virial_.download(host_virial_.data(), 9 * n_total);
+    const std::int64_t n_nearest = request.nearest ? n_local * weights_.n_species : 0;
+    if (n_nearest > 0) {
+        nearest_distance_.download(host_distance_.data(), n_nearest);
+        nearest_row_.download(host_row_.data(), n_nearest);
+    }
     do_it(context_.call().to_host(context_.stream(), host_bad_edge_.data(), list_.bad_edge(), sizeof(int)),
           "copying from the device");
     context_.synchronize();
@@ -178,6 +189,8 @@ void DeviceEvaluator<real>::collect(const Graph& graph, const Request& request, 
     take(host_force_, 3 * n_total, result.force);
     take(host_energy_, request.atom_energy ? n_local : 0, result.atom_energy);
     take(host_virial_, request.atom_virial ? 9 * n_total : 0, result.atom_virial);
+    take(host_distance_, n_nearest, result.nearest_distance);
+    result.nearest_row.assign(host_row_.data(), host_row_.data() + n_nearest);
     result.energy = host_totals_.data()[0];
     std::copy_n(host_totals_.data() + 1, 9, result.virial);
 }

@@ -173,7 +173,7 @@ void DeviceList<real>::upload_positions(const Graph& graph) {
 
 template <class real>
 bool DeviceList<real>::make_list(const Graph& graph) {
-    if (!graph.list_is_new && is_made_ && graph.n_local == n_local_ && graph.n_total == n_total_ &&
+    if (graph.list_number == list_number_ && is_made_ && graph.n_local == n_local_ && graph.n_total == n_total_ &&
         has_owner_ == (graph.owner != nullptr)) {
         return false;
     }
@@ -215,6 +215,7 @@ bool DeviceList<real>::make_list(const Graph& graph) {
     context_.check(call.fill_neighbors(context_.stream(), d, list_start_.data(), device_neighbor_.data()), what);
     neighbor_.clear();
     is_made_ = true;
+    list_number_ = graph.list_number;
     turn_list(n_list);
     return true;
 }

@@ -64,6 +64,7 @@ private:
     double cutoff_;
     int knots_;
     int n_local_ = -1, n_total_ = -1;
+    std::int64_t list_number_ = 0;
     bool is_made_ = false, has_owner_ = false;  ///< here, from positions; ghosts have owners on this rank
     std::vector<int> species_, neighbor_;
     std::vector<std::int64_t> row_start_;

@@ -17,7 +17,7 @@
 namespace qdml {
 
 /// Changes whenever anything in this header does.
-constexpr int kDeviceInterface = 2;
+constexpr int kDeviceInterface = 3;
 /// The one exported symbol, a function of type DeviceEntry.
 constexpr const char* kDeviceEntry = "qdml_device_interface";
 
@@ -161,6 +161,8 @@ struct DeviceKernels {
                     const real* epsilon, double* atom_energy, real* grad);
     int (*geometry)(void* stream, const DeviceEdges<real>&);
     int (*forces)(void* stream, const DeviceForces<real>&);
+    /// Per row and species the first neighbour in the order of distances: Å or 0, and its row. [n_local][S]
+    int (*nearest)(void* stream, const DeviceEdges<real>&, double* distance, int* row);
     /// Row g of `to` = row owner[g] of `from`.
     int (*copy_rows)(void* stream, int n_ghost, int width, const int* owner, const real* from, real* to);
     /// out row = factor[row] · in row.
