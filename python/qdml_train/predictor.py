@@ -16,7 +16,7 @@ from qdml.errors import DataError, EngineError
 from qdml.modelfile import read_model
 
 from qdml_train.frames import Frame
-from qdml_train.model.architecture import Architecture
+from qdml_train.model.architecture import read_architecture
 from qdml_train.model.potential import Graphs, predict
 from qdml_train.neighbors import build_neighbors
 from qdml_train.packing import Sample, Shape, assemble, first_fit, make_buckets
@@ -40,7 +40,7 @@ class JaxPotential:
     name = "jax float64"
 
     def __init__(self, document: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
-        self.architecture = Architecture.from_document(document)
+        self.architecture = read_architecture(document)
         self.reference = np.asarray(tensors["energy.reference"], dtype=float)
         self.tensors = {k: np.asarray(v, dtype=float) for k, v in tensors.items()}
         self._predict: Callable[..., Any] = jax.jit(predict, static_argnums=(1, 3))

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from qdml import paths
 from qdml.cartesian import SEPARATED, SUMMED, degree_terms
 
 
@@ -100,3 +103,37 @@ class Architecture:
             ],
             "readout": list(self.readout),
         }
+
+
+@dataclass(frozen=True)
+class PathArchitecture:
+    """A potential of Clebsch-Gordan paths (imported ones); hashable by the text of its document."""
+
+    species: tuple[str, ...]
+    cutoff: float
+    text: str
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> PathArchitecture:
+        """From the JSON document of a `.qdml` file."""
+        found = document["architecture"]
+        text = json.dumps(found, sort_keys=True)
+        return cls(tuple(document["species"]), float(found["cutoff"]), text)
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """The `architecture` object; not to be changed."""
+        return json.loads(self.text)
+
+    def document(self) -> dict[str, Any]:
+        """The `architecture` object of the file."""
+        return json.loads(self.text)
+
+
+AnyArchitecture = Architecture | PathArchitecture
+
+
+def read_architecture(document: dict[str, Any]) -> AnyArchitecture:
+    """The architecture of a checked `.qdml` document."""
+    is_paths = document["architecture"]["kind"] == paths.KIND
+    return (PathArchitecture if is_paths else Architecture).from_document(document)

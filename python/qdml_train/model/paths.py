@@ -7,7 +7,7 @@ Written to be read: dense coefficients, one path at a time, no packing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -21,13 +21,14 @@ _ACTIVATIONS = {"silu": jax.nn.silu, "tanh": jnp.tanh}
 
 
 def radial_functions(table: jax.Array, r: jax.Array, cutoff: float) -> jax.Array:
-    """Cubic Hermite interpolation: table [K+1, 2, F] at distances r [E] (Å, < cutoff) -> [E, F].
+    """Cubic Hermite interpolation: table [K+1, 2, F] at distances r [E] (Å) -> [E, F].
 
     Row n holds the values at n Δ and the derivatives times Δ, Δ = cutoff / K. Source: the two-point
-    Hermite polynomials; the value and first derivative are continuous and exact at the knots.
+    Hermite polynomials; the value and first derivative are continuous and exact at the knots. The
+    last row is zero, and so is everything from the cutoff on.
     """
     knots = table.shape[0] - 1
-    u = r * (knots / cutoff)
+    u = jnp.minimum(r * (knots / cutoff), knots)
     n = jnp.minimum(jax.lax.stop_gradient(u).astype(int), knots - 1)
     t = (u - n)[:, None]
     value = (1 + 2 * t) * (1 - t) ** 2 * table[n, 0] + t**2 * (3 - 2 * t) * table[n + 1, 0]
@@ -69,6 +70,81 @@ def gate(layer: Mapping[str, Any], z: Mapping[str, jax.Array]) -> dict[str, jax.
     return features
 
 
+Gather = Callable[[jax.Array], jax.Array]
+"""Rows of atoms [N, C, M] to the senders of edges [E, C, M]."""
+Reduce = Callable[[jax.Array], jax.Array]
+"""Arrays of edges [E, C, M] to sums over the edges of every center [N, C, M]."""
+
+
+def interaction(
+    tensors: Mapping[str, Any],
+    t: int,
+    layer: Mapping[str, Any],
+    h: Mapping[str, jax.Array],
+    species: jax.Array,
+    direction: jax.Array,
+    r: jax.Array,
+    cutoff: float,
+    gather: Gather,
+    reduce: Reduce,
+) -> dict[str, jax.Array]:
+    """Features [N, F, 2 l + 1] per irrep after layer t, from those before it."""
+
+    def weight(kind: str, name: str) -> jax.Array:
+        return jnp.asarray(tensors[f"layers.{t}.{kind}.{name}.weight"])
+
+    sender = {
+        name: gather(jnp.einsum("nfm,fc->ncm", h[name], weight("linear_in", name)))
+        for name in channels_of(layer["irreps_message"])
+    }
+    radial = radial_functions(jnp.asarray(tensors[f"layers.{t}.radial"]), r, cutoff)
+    sums = [reduce(m) for m in messages(layer, sender, direction, radial)]
+    z = {}
+    for name in channels_of(layer["irreps_out"]):
+        into = [s for s, p in zip(sums, layer["paths"], strict=True) if p[2] == name]
+        joined = jnp.concatenate(into, axis=1)
+        z[name] = jnp.einsum("ncm,cf->nfm", joined, weight("linear_out", name))
+        if layer["self_connection"] != "none" and name in h:
+            w = weight("self_connection", name)
+            rule = "ncm,cf->nfm"
+            if layer["self_connection"] == "species":
+                w, rule = w[species], "ncm,ncf->nfm"
+            z[name] = z[name] + jnp.einsum(rule, h[name], w)
+    return gate(layer, z)
+
+
+def network_energies(
+    architecture: Mapping[str, Any],
+    tensors: Mapping[str, Any],
+    species: jax.Array,
+    edge_vector: jax.Array,
+    gather: Gather,
+    reduce: Reduce,
+    remat: bool = False,
+) -> jax.Array:
+    """σ ε of every atom, [N], eV; species [N], r_ij [E, 3] (Å; nothing comes from the cutoff on).
+
+    `remat` computes the layers again in the backward pass instead of keeping their arrays.
+    """
+    cutoff = architecture["cutoff"]
+    r = jnp.sqrt((edge_vector**2).sum(-1))
+    direction = edge_vector / r[:, None]
+    h = {"0e": jnp.asarray(tensors["embedding.weight"])[species][:, :, None]}
+    for t, layer in enumerate(architecture["layers"]):
+
+        def step(tensors: Any, h: Any, r: Any, direction: Any, t: int = t, layer: Any = layer):
+            return interaction(tensors, t, layer, h, species, direction, r, cutoff, gather, reduce)
+
+        own = {k: v for k, v in tensors.items() if k.startswith(f"layers.{t}.")}
+        h = (jax.checkpoint(step) if remat else step)(own, h, r, direction)
+    x = h["0e"][:, :, 0]
+    n_maps = len(architecture["readout"]) + 1
+    for k in range(n_maps):
+        x = x @ jnp.asarray(tensors[f"readout.{k}.weight"])
+        x = jax.nn.silu(x) if k + 1 < n_maps else x
+    return jnp.asarray(tensors["energy.scale"])[species] * x[:, 0]
+
+
 def atom_energies(
     architecture: Mapping[str, Any],
     tensors: Mapping[str, Any],
@@ -77,48 +153,16 @@ def atom_energies(
     neighbor: jax.Array,
     edge_vector: jax.Array,
 ) -> jax.Array:
-    """Energies [N] (eV) of atoms with model species [N], edges [E] and r_ij [E, 3] (Å).
-
-    The edges must be shorter than the cutoff. Self-connections, gate and read-out act per atom.
-    """
-    cutoff, n = architecture["cutoff"], species.shape[0]
-    r = jnp.sqrt((edge_vector**2).sum(-1))
-    direction = edge_vector / r[:, None]
-    h = {"0e": jnp.asarray(tensors["embedding.weight"])[species][:, :, None]}
-    for t, layer in enumerate(architecture["layers"]):
-
-        def weight(kind: str, name: str, t: int = t) -> jax.Array:
-            return jnp.asarray(tensors[f"layers.{t}.{kind}.{name}.weight"])
-
-        message = channels_of(layer["irreps_message"])
-        sender = {
-            name: jnp.einsum("nfm,fc->ncm", h[name], weight("linear_in", name)) for name in message
-        }
-        radial = radial_functions(jnp.asarray(tensors[f"layers.{t}.radial"]), r, cutoff)
-        along = {name: x[neighbor] for name, x in sender.items()}
-        sums = [
-            jax.ops.segment_sum(m, center, num_segments=n)
-            for m in messages(layer, along, direction, radial)
-        ]
-        z = {}
-        for name in channels_of(layer["irreps_out"]):
-            into = [s for s, p in zip(sums, layer["paths"], strict=True) if p[2] == name]
-            joined = jnp.concatenate(into, axis=1)
-            z[name] = jnp.einsum("ncm,cf->nfm", joined, weight("linear_out", name))
-            if layer["self_connection"] != "none" and name in h:
-                w = weight("self_connection", name)
-                rule = "ncm,cf->nfm"
-                if layer["self_connection"] == "species":
-                    w, rule = w[species], "ncm,ncf->nfm"
-                z[name] = z[name] + jnp.einsum(rule, h[name], w)
-        h = gate(layer, z)
-    x = h["0e"][:, :, 0]
-    n_maps = len(architecture["readout"]) + 1
-    for k in range(n_maps):
-        x = x @ jnp.asarray(tensors[f"readout.{k}.weight"])
-        x = jax.nn.silu(x) if k + 1 < n_maps else x
-    reference, scale = (jnp.asarray(tensors[f"energy.{k}"]) for k in ("reference", "scale"))
-    return reference[species] + scale[species] * x[:, 0]
+    """Energies [N] (eV), E0 included, of atoms with species [N], edges [E] and r_ij [E, 3] (Å)."""
+    energies = network_energies(
+        architecture,
+        tensors,
+        species,
+        edge_vector,
+        lambda rows: rows[neighbor],
+        lambda edges: jax.ops.segment_sum(edges, center, num_segments=len(species)),
+    )
+    return jnp.asarray(tensors["energy.reference"])[species] + energies
 
 
 def energy_and_edge_gradient(

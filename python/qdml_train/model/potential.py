@@ -9,6 +9,7 @@ the gradient with respect to them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from ase.data import atomic_numbers
 
-from qdml_train.model import prior
-from qdml_train.model.architecture import Architecture, Layer
+from qdml_train.model import paths, prior
+from qdml_train.model.architecture import AnyArchitecture, Layer, PathArchitecture
 from qdml_train.model.gather import gather_senders, sum_receivers
 from qdml_train.model.message import message, split_components
 from qdml_train.model.radial import spline_basis
@@ -112,17 +113,25 @@ def species_linear(h: jax.Array, weight: jax.Array, species: jax.Array) -> jax.A
     return wide.reshape(*h.shape[:2], n_species * f_in) @ weight.reshape(-1, f_out)
 
 
-def network_energies(tensors: Tensors, architecture: Architecture, graphs: Graphs) -> jax.Array:
-    """σ ε of every atom, [A], eV; without E0 and ZBL. Exactly 0 for an atom without neighbours."""
+def network_energies(
+    tensors: Tensors, architecture: AnyArchitecture, graphs: Graphs, remat: bool = False
+) -> jax.Array:
+    """σ ε of every atom, [A], eV; without E0 and ZBL. Exactly 0 for an atom without neighbours.
+
+    `remat` computes the layers again in the backward pass instead of keeping their arrays.
+    """
+    if isinstance(architecture, PathArchitecture):
+        return path_network_energies(tensors, architecture, graphs, remat)
     r = jnp.sqrt((graphs.edge_vector**2).sum(axis=-1))
     direction = graphs.edge_vector / r[..., None]
     basis = spline_basis(r, architecture.cutoff, architecture.knots)
     one_hot = jax.nn.one_hot(graphs.species, len(architecture.species), dtype=r.dtype)
     features = [(one_hot @ tensors["embedding.weight"])[:, None, :]]
     for t, layer in enumerate(architecture.layers):
-        features = interaction(
-            tensors, t, layer, features, direction, basis, graphs, architecture.separated
-        )
+        step = partial(interaction, t=t, layer=layer, separated=architecture.separated)
+        own = {k: v for k, v in tensors.items() if k.startswith(f"layers.{t}.")}
+        arrays = {"features": features, "direction": direction, "basis": basis, "graphs": graphs}
+        features = (jax.checkpoint(step) if remat else step)(own, **arrays)
     x = features[0][:, 0]
     for k in range(len(architecture.readout) + 1):
         x = x @ tensors[f"readout.{k}.weight"]
@@ -131,7 +140,29 @@ def network_energies(tensors: Tensors, architecture: Architecture, graphs: Graph
     return x[:, 0] * (one_hot @ tensors["energy.scale"])
 
 
-def repulsion_energies(tensors: Tensors, architecture: Architecture, graphs: Graphs) -> jax.Array:
+def path_network_energies(
+    tensors: Tensors, architecture: PathArchitecture, graphs: Graphs, remat: bool
+) -> jax.Array:
+    """`network_energies` of a potential of Clebsch-Gordan paths, over the slots as edges."""
+    n_atoms, n_slots = graphs.neighbor.shape
+
+    def gather(rows: jax.Array) -> jax.Array:
+        flat = rows.reshape(n_atoms, -1)
+        senders = gather_senders(flat, graphs.neighbor, graphs.reverse)
+        return senders.reshape(n_atoms * n_slots, *rows.shape[1:])
+
+    def reduce(edges: jax.Array) -> jax.Array:
+        return edges.reshape(n_atoms, n_slots, *edges.shape[1:]).sum(axis=1)
+
+    vectors = graphs.edge_vector.reshape(-1, 3)
+    return paths.network_energies(
+        architecture.content, tensors, graphs.species, vectors, gather, reduce, remat
+    )
+
+
+def repulsion_energies(
+    tensors: Tensors, architecture: AnyArchitecture, graphs: Graphs
+) -> jax.Array:
     """½ Σ_j zbl(r_ij) of every atom, [A], eV."""
     r = jnp.sqrt((graphs.edge_vector**2).sum(axis=-1))
     z = jnp.asarray(np.array([atomic_numbers[s] for s in architecture.species]), r.dtype)
@@ -141,22 +172,29 @@ def repulsion_energies(tensors: Tensors, architecture: Architecture, graphs: Gra
     return 0.5 * pair.sum(axis=1)
 
 
-def atom_energies(tensors: Tensors, architecture: Architecture, graphs: Graphs) -> jax.Array:
+def atom_energies(
+    tensors: Tensors, architecture: AnyArchitecture, graphs: Graphs, remat: bool = False
+) -> jax.Array:
     """E_i - E0 of every atom, [A], eV: network and, where the file has it, ZBL."""
-    energies = network_energies(tensors, architecture, graphs)
+    energies = network_energies(tensors, architecture, graphs, remat)
     if "zbl.r_max" in tensors:
         energies = energies + repulsion_energies(tensors, architecture, graphs)
     return energies
 
 
 def predict(
-    tensors: Tensors, architecture: Architecture, graphs: Graphs, n_graphs: int
+    tensors: Tensors,
+    architecture: AnyArchitecture,
+    graphs: Graphs,
+    n_graphs: int,
+    remat: bool = False,
 ) -> Prediction:
     """Energies, forces and virials of a batch, by one reverse pass."""
     member = graph_membership(graphs, n_graphs)
 
     def total(edge_vector: jax.Array) -> tuple[jax.Array, jax.Array]:
-        energies = atom_energies(tensors, architecture, graphs._replace(edge_vector=edge_vector))
+        moved = graphs._replace(edge_vector=edge_vector)
+        energies = atom_energies(tensors, architecture, moved, remat)
         return energies.sum(), energies
 
     gradient, energies = jax.grad(total, has_aux=True)(graphs.edge_vector)
