@@ -60,8 +60,10 @@ class DataSection(Section):
     test_temperatures: list[float] = Field([], description="split: origins; these test, K")
     valid_fraction: float = Field(0.1, ge=0, lt=1, description="part that validates")
     test_fraction: float = Field(0.0, ge=0, lt=1, description="part that tests")
-    e0: Literal["auto", "isolated", "fit"] | dict[str, float] = Field(
-        "fit", description="reference energies, eV: isolated atoms, least squares, or numbers"
+    e0: Literal["auto", "isolated", "fit", "base"] | dict[str, float] = Field(
+        "fit",
+        description="reference energies, eV: isolated atoms, least squares, numbers, or base "
+        "(those of train.from)",
     )
     max_force: float = Field(20.0, gt=0, description="training frames beyond are left out, eV/Å")
     origin_weights: dict[str, float] = Field(
@@ -102,6 +104,14 @@ class ModelSection(Section):
         return value
 
 
+class Hosts(Section):
+    """Processes of a fit over several hosts, where JAX cannot find them out itself."""
+
+    coordinator: str = Field(description="host:port of process 0")
+    processes: int = Field(ge=1, description="number of processes")
+    process: int = Field(ge=0, description="number of this process, different on every host")
+
+
 class TrainSection(Section):
     """Loss, optimiser and schedule."""
 
@@ -111,7 +121,24 @@ class TrainSection(Section):
     epochs: int | None = Field(None, ge=1, description="the schedule ends after so many epochs")
     batch_atoms: int = Field(160, ge=1, description="atom rows of a batch")
     batch_frames: int = Field(8, ge=1, description="most frames of a batch")
-    learning_rate: float = Field(0.01, gt=0, description="after the warm-up")
+    start: Path | None = Field(
+        None, alias="from", description="a .qdml file to start from, instead of random weights"
+    )
+    tune: Literal["all", "head"] = Field(
+        "all", description="with from: train all weights, or read-out, scales and E0 alone"
+    )
+    accumulate: int = Field(1, ge=1, description="batches whose gradients make one step")
+    optimizer: Literal["adamw", "muon", "schedule_free"] = Field(
+        "adamw", description="how gradients become steps"
+    )
+    remat: bool = Field(False, description="compute layers again instead of keeping them: memory")
+    devices: int | None = Field(
+        None, ge=1, description="that share the batches of a step; default all that divide them"
+    )
+    distributed: Literal["auto"] | Hosts | None = Field(
+        None, description="several hosts: auto (Slurm, Open MPI), or coordinator and numbers"
+    )
+    learning_rate: float = Field(0.01, gt=0, description="after the warm-up; 0.001 with from")
     warmup: float = Field(0.02, ge=0, lt=1, description="fraction of the schedule")
     final_learning_rate: float = Field(0.01, ge=0, le=1, description="relative, end of the cosine")
     weight_decay: float = Field(0.0, ge=0, description="decoupled, per unit of rate")
@@ -127,9 +154,18 @@ class TrainSection(Section):
         1.0, gt=0, description="residual (units above) where the loss turns linear"
     )
     seed: int = Field(1, ge=0, description="of start values and batch order")
+    committee: int = Field(1, ge=1, le=64, description="members trained together, seeds in a row")
     validate_every: int = Field(1, ge=1, description="epochs")
     patience: int | None = Field(None, ge=1, description="validations without gain before stopping")
     checkpoint_every: Duration = Field(60.0, description="time between checkpoints")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gentle(cls, value: Any) -> Any:
+        """A fit from a file takes smaller steps, so that it does not forget the file."""
+        if isinstance(value, dict) and value.get("from") is not None:
+            return {"learning_rate": 0.001, **value}
+        return value
 
     @field_validator("element_weights")
     @classmethod
@@ -194,12 +230,20 @@ def parse_config(content: dict[str, Any], name: str = "configuration") -> Config
         )
     if config.train.time_budget is None and config.train.epochs is None:
         raise ConfigError(f"{name}: set train.time_budget (such as 6m) or train.epochs")
-    return config
+    if config.train.start is None:
+        if config.train.tune != "all":
+            raise ConfigError(f"{name}: train.tune belongs to train.from, which is not given")
+        return config
+    # the file decides what the model is
+    from qdml_train.start import model_keys
+
+    keys = model_keys(config.train.start, content.get("model") or {})
+    return config.model_copy(update={"model": config.model.model_copy(update=keys)})
 
 
 def dump_config(config: Config) -> str:
     """The complete configuration as YAML, defaults filled in."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, width=100)
+    return yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False, width=100)
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
@@ -256,4 +300,9 @@ def _known_keys(location: list[str]) -> list[str]:
         section = section_of(field.annotation) if field else None
         if section is None:
             return []
-    return list(section.model_fields)
+    return key_names(section)
+
+
+def key_names(section: type[Section]) -> list[str]:
+    """The keys of a section as they are written in YAML."""
+    return [field.alias or name for name, field in section.model_fields.items()]

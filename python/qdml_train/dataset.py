@@ -16,17 +16,15 @@ from qdml.errors import DataError
 from qdml_train.checks import run_checks, stop_on_failure
 from qdml_train.config import Config
 from qdml_train.doctor.finding import Finding
+from qdml_train.doctor.structures import check_duplicates
 from qdml_train.frames import Frame, data_hash, missing_labels
+from qdml_train.levels import Level, find_levels, level_messages, level_names, move_energies
 from qdml_train.model import prior
 from qdml_train.neighbors import Neighbors, build_neighbors
 from qdml_train.packing import Sample
 from qdml_train.split import split_frames
-from qdml_train.statistics import (
-    ReferenceEnergies,
-    force_scale,
-    reference_energies,
-    species_of,
-)
+from qdml_train.start import Start, read_start, start_messages
+from qdml_train.statistics import ReferenceEnergies, force_scale, species_of
 
 
 @dataclass
@@ -41,6 +39,8 @@ class Dataset:
     scale: float  # force rms, eV/Å
     avg_neighbors: float
     zbl_r_max: np.ndarray | None  # [S, S] Å
+    levels: list[Level]  # the first is that of e0
+    start: Start | None  # of train.from
     level_of_theory: str
     hash: str
     distances_seen: dict[str, float]  # shortest per pair in the training data, Å
@@ -70,9 +70,10 @@ def load_dataset(config: Config, examine: bool = False) -> Dataset:
     use_energy = require_labels([*train, *valid], config)
     if not use_energy:
         messages.append("force-only fit: energies are not used, and E0 is 0")
+    frames = [*train, *(valid if not same else ()), *test]
     findings = []
     if examine:
-        findings = run_checks([*train, *(valid if not same else ()), *test], config.needs)
+        findings = check_levels(frames, config)
         stop_on_failure(findings, config.data.accept)
     species = species_of([*train, *valid, *test])
     unseen = set(species_of([*valid, *test])) - set(species_of(train)) if valid or test else set()
@@ -81,15 +82,22 @@ def load_dataset(config: Config, examine: bool = False) -> Dataset:
             f"validation or test frames hold {', '.join(sorted(unseen))}, which no training frame "
             "has; nothing can be learned about them: move frames or remove them"
         )
+    start = read_start(config.train.start, species) if config.train.start else None
+    if start is not None:
+        messages += start_messages(start, config.train.tune == "head")
     if use_energy:
         weights = config.data.origin_weights
-        e0 = reference_energies(
+        levels = find_levels(
             [f for f in train if f.weights[0] > 0],
+            [*valid, *test],
             species,
             config.data.e0,
             lambda f: f.weights[0] * origin_weight(weights, f.origin),
+            start,
         )
-        if e0.method == "least squares":
+        messages += level_messages(levels, species)
+        e0 = levels[0].e0
+        if e0.method.startswith("least squares"):
             n_single = sum(f.n_atoms == 1 for f in train)
             train = [f for f in train if f.n_atoms > 1]
             valid = [f for f in valid if f.n_atoms > 1]
@@ -97,13 +105,18 @@ def load_dataset(config: Config, examine: bool = False) -> Dataset:
                 messages.append(f"left out {n_single} isolated atoms: E0 is a least-squares fit")
     else:
         e0 = ReferenceEnergies(np.zeros(len(species)), "zero (force-only fit)")
+        levels = [Level("", e0, False)]
         train = [f for f in train if f.n_atoms > 1]
     for text in e0.undetermined:
         messages.append(
             f"E0 is undetermined along ({text}): this combination does not change any training "
             "energy; add isolated atoms or another stoichiometry if you need absolute energies"
         )
+    digest = data_hash([*train, *valid])
+    move_energies(frames, species, levels)
     r_max = prior.default_r_max(species, config.model.cutoff) if config.model.zbl else None
+    if start is not None:
+        r_max = start.tensors.get("zbl.r_max")
     neighbors = {
         part: [build_neighbors(f, config.model.cutoff) for f in frames]
         for part, frames in (("train", train), ("valid", valid))
@@ -121,8 +134,10 @@ def load_dataset(config: Config, examine: bool = False) -> Dataset:
         scale=force_scale(train),
         avg_neighbors=n_edges / n_atoms,
         zbl_r_max=r_max,
-        level_of_theory=common_level(train, config),
-        hash=data_hash([*train, *valid]),
+        levels=levels,
+        start=start,
+        level_of_theory=common_level([f for f in train if not f.level] or train, config),
+        hash=digest,
         distances_seen=shortest_distances(train, neighbors["train"], species),
         sources=describe_sources(train),
         messages=messages,
@@ -134,6 +149,16 @@ def load_dataset(config: Config, examine: bool = False) -> Dataset:
             for f, n in zip(frames, neighbors[part], strict=True)
         ]
     return dataset
+
+
+def check_levels(frames: list[Frame], config: Config) -> list[Finding]:
+    """The data doctor on the frames of each scale of energies; duplicates across all of them."""
+    groups = [[f for f in frames if f.level == name] for name in level_names(frames)]
+    groups = [g for g in groups if g]
+    findings = [x for group in groups for x in run_checks(group, config.needs)]
+    if len(groups) > 1:
+        findings += [x for x in check_duplicates(frames) if x.level == "FAIL"]
+    return findings
 
 
 def require_labels(frames: list[Frame], config: Config) -> bool:
@@ -240,6 +265,7 @@ def make_sample(
         energy_weight=weights[0],
         force_weight=weights[1],
         virial_weight=weights[2],
+        level=frame.level_index,
     )
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from qdml_train.loop import Fit
 from qdml_train.monitor import duration
-from qdml_train.packing import Shape, assemble, epoch_batches
+from qdml_train.packing import Shape
 
 TIMED = 3
 """Steps that are timed per shape, after the first."""
@@ -33,23 +33,22 @@ class ShapeCost:
 
 def measure(fit: Fit) -> list[ShapeCost]:
     """Compile and time a step of every training shape. The state of the fit is left as it was."""
-    section = fit.config.train
-    batches = epoch_batches(fit.buckets, fit.train_samples, section.seed, 0)
+    steps = fit.epoch(0)
+    frozen = fit.steps.frozen
     costs = []
-    for shape in sorted({shape for shape, _ in batches}):
-        members = [m for s, m in batches if s == shape]
-        samples = [fit.train_samples[i] for i in members[0]]
-        graphs, labels = assemble(samples, shape, fit.config.model.cutoff)
+    for shape in sorted({shape for shape, _ in steps}):
+        members = [step for step in steps if step[0] == shape]
+        graphs, labels = fit.arrays(members[0])
         state = jax.tree.map(lambda x: x.copy(), fit.state)  # the step takes its argument away
-        rate = np.float32(section.learning_rate)
+        rate = np.float32(fit.config.train.learning_rate)
         start = time.perf_counter()
-        compiled = fit.steps.train.lower(state, graphs, labels, rate).compile()
+        compiled = fit.steps.train.lower(state, frozen, graphs, labels, rate).compile()
         compile_seconds = time.perf_counter() - start
-        state = jax.block_until_ready(compiled(state, graphs, labels, rate)[0])
+        state = jax.block_until_ready(compiled(state, frozen, graphs, labels, rate)[0])
         times = []
         for _ in range(TIMED):
             start = time.perf_counter()
-            state = jax.block_until_ready(compiled(state, graphs, labels, rate)[0])
+            state = jax.block_until_ready(compiled(state, frozen, graphs, labels, rate)[0])
             times.append(time.perf_counter() - start)
         costs.append(
             ShapeCost(

@@ -18,8 +18,8 @@ from qdml.modelfile import write_model
 
 from qdml_train.dataset import Dataset
 from qdml_train.frames import Frame
-from qdml_train.model.architecture import Architecture
-from qdml_train.model.parameters import fold
+from qdml_train.model.architecture import AnyArchitecture
+from qdml_train.model.network import Network, shift_of
 from qdml_train.predictor import EnginePotential, JaxPotential, engine_available
 
 # Limits of the proof: what two correct programs of the same equations differ by, with margin.
@@ -31,22 +31,23 @@ PROOF_FRAMES = 20
 
 
 def file_tensors(
-    parameters: Mapping[str, Any], architecture: Architecture, dataset: Dataset
+    parameters: Mapping[str, Any], network: Network, dataset: Dataset
 ) -> dict[str, np.ndarray]:
     """All tensors of the file in float64; float32 parameters are widened before folding."""
     with jax.enable_x64(True):
         wide = {k: jnp.asarray(np.asarray(v), jnp.float64) for k, v in parameters.items()}
-        folded = fold(wide, architecture, dataset.avg_neighbors)
-        tensors = {k: np.array(v) for k, v in folded.items()}
-    tensors["energy.reference"] = np.array(dataset.e0.values, dtype=float)
-    tensors["energy.scale"] = np.full(len(dataset.species), dataset.scale)
+        frozen = {k: jnp.asarray(v, jnp.float64) for k, v in network.frozen.items()}
+        tensors = {k: np.array(v) for k, v in network.tensors(wide, frozen).items()}
+    tensors["energy.reference"] = np.asarray(dataset.e0.values, float) + shift_of(
+        network, parameters
+    )
     if dataset.zbl_r_max is not None:
         tensors["zbl.r_max"] = dataset.zbl_r_max
     return tensors
 
 
 def file_document(
-    architecture: Architecture, dataset: Dataset, training: dict[str, Any], description: str
+    architecture: AnyArchitecture, dataset: Dataset, training: dict[str, Any], description: str
 ) -> dict[str, Any]:
     """The JSON document of the file (docs/file-format.md), without the proof."""
     return {
@@ -67,6 +68,7 @@ def file_document(
         },
         "distances_seen": dataset.distances_seen,
         "proof": None,
+        "parent": dataset.start.hash if dataset.start else None,
         "description": description,
     }
 

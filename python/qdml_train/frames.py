@@ -37,6 +37,9 @@ class Frame:
     free_energy: float | None = None  # eV, where the file has one beside the energy
     provenance: str = ""  # how the numbers of the file became eV and Å
     part: str = ""  # train, valid, test: what the configuration makes of the frame
+    level: str = ""  # source with an E0 of its own, else empty
+    e0: Any = "shared"  # that E0 as the source says it
+    level_index: int = 0  # among the levels of a fit
     unused: tuple[str, ...] = ()  # names of arrays and numbers that were not read
 
     @property
@@ -148,6 +151,8 @@ def frame_from_atoms(
         level_of_theory=str(atoms.info.get("level_of_theory", "") or source.level_of_theory),
         info={k: v for k, v in atoms.info.items() if isinstance(v, str | int | float)},
         weights=(weights.energy, weights.forces, weights.stress),
+        level="" if source.e0 == "shared" else str(source),
+        e0=source.e0,
         free_energy=None if free is None else float(free) * factors["energy"],
         unused=tuple(sorted({*vectors, *numbers} - ignored)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qdml_train.step import Sums
+from qdml_train.loss import Sums
 
 
 class Accumulator:
@@ -15,8 +15,8 @@ class Accumulator:
         self.totals = np.zeros(len(Sums._fields)) if totals is None else np.array(totals, float)
 
     def add(self, sums: Sums) -> None:
-        """Add one batch."""
-        self.totals += np.array([float(x) for x in sums])
+        """Add one batch, or one of every member of a committee."""
+        self.totals += np.array([np.asarray(x, dtype=float).sum() for x in sums])
 
     def summary(self) -> dict[str, float | None]:
         """The `train`/`valid` object of metrics.jsonl (docs/training.md)."""

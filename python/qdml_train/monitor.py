@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from qdml_train.committee import describe_spread
+
 PLAIN_INTERVAL = 20.0
 """Seconds between lines when the output is not a terminal."""
 
@@ -44,7 +46,7 @@ def duration(seconds: float) -> str:
     return f"{seconds // 60} m {seconds % 60:02d} s" if seconds >= 60 else f"{seconds} s"
 
 
-def describe(summary: dict[str, float | None] | None) -> str:
+def describe(summary: dict[str, Any] | None) -> str:
     """'E 3.2 meV/atom, F 88 meV/Å'."""
     if summary is None:
         return "-"
@@ -53,7 +55,9 @@ def describe(summary: dict[str, float | None] | None) -> str:
         parts.append(f"E {summary['energy_rmse_mev_per_atom']:.1f} meV/atom")
     if summary["force_rmse_mev_per_angstrom"] is not None:
         parts.append(f"F {summary['force_rmse_mev_per_angstrom']:.0f} meV/Å")
-    return ", ".join(parts)
+    text = ", ".join(parts)
+    spread = describe_spread(summary.get("spread"))
+    return f"{text}; {spread}" if spread else text
 
 
 class Monitor:
@@ -62,8 +66,8 @@ class Monitor:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.last_plain = 0.0
-        self.valid: dict[str, float | None] | None = None
-        self.train: dict[str, float | None] | None = None
+        self.valid: dict[str, Any] | None = None
+        self.train: dict[str, Any] | None = None
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=20),

@@ -28,6 +28,7 @@ class Labels(NamedTuple):
     energy_weight: np.ndarray  # [G]
     force_weight: np.ndarray  # [A]
     virial_weight: np.ndarray  # [G]
+    level: np.ndarray  # [G] int32, which E0 the energy was measured from
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Sample:
     energy_weight: float = 1.0
     force_weight: float | np.ndarray = 1.0  # or [n]
     virial_weight: float = 1.0
+    level: int = 0
 
     @property
     def n_atoms(self) -> int:
@@ -136,6 +138,45 @@ def epoch_batches(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
+def epoch_steps(
+    buckets: list[Bucket], samples: list[Sample], seed: int, epoch: int, accumulate: int
+) -> list[tuple[Shape, list[list[int]]]]:
+    """The batches of `epoch_batches` in steps of `accumulate` batches of one shape.
+
+    The last step of a shape is filled up with empty batches, which weigh nothing.
+    """
+    batches = epoch_batches(buckets, samples, seed, epoch)
+    if accumulate == 1:
+        return [(shape, [members]) for shape, members in batches]
+    steps: list[tuple[Shape, list[list[int]]]] = []
+    waiting: dict[Shape, list[list[int]]] = {}
+    for shape, members in batches:
+        group = waiting.setdefault(shape, [])
+        group.append(members)
+        if len(group) == accumulate:
+            steps.append((shape, waiting.pop(shape)))
+    for shape, group in waiting.items():
+        steps.append((shape, group + [[]] * (accumulate - len(group))))
+    return steps
+
+
+def committee_steps(
+    members: list[list[tuple[Shape, list[list[int]]]]],
+) -> list[tuple[Shape, list[list[list[int]]]]]:
+    """Steps of several members side by side; the shapes come in the order of the first member's.
+
+    Packing is greedy, so members may differ in the number of steps of a shape: those with fewer
+    wait with empty batches at the end.
+    """
+    queues = [{s: [b for t, b in steps if t == s] for s, _ in steps} for steps in members]
+    shapes = [shape for shape, _ in members[0]]
+    for shape, own in queues[0].items():
+        shapes += [shape] * (max(len(q[shape]) for q in queues) - len(own))
+    rest = [{s: iter(batches) for s, batches in q.items()} for q in queues]
+    empty: list[list[int]] = [[] for _ in members[0][0][1]]
+    return [(s, [next(q[s], empty) for q in rest]) for s in shapes]
+
+
 def first_fit(order: np.ndarray, samples: list[Sample], shape: Shape) -> list[list[int]]:
     """Pack samples in the given order into the first batch that has room."""
     batches: list[list[int]] = []
@@ -172,6 +213,7 @@ def assemble(
         energy_weight=np.zeros(graphs),
         force_weight=np.zeros(rows),
         virial_weight=np.zeros(graphs),
+        level=np.zeros(graphs, np.int32),
     )
     start = 0
     for g, sample in enumerate(samples):
@@ -184,7 +226,7 @@ def assemble(
         vector[center, edges.slot] = edges.vector
         species[atoms] = sample.species
         graph[atoms] = g
-        labels.n_atoms[g] = n
+        labels.n_atoms[g], labels.level[g] = n, sample.level
         if sample.energy is not None:
             labels.energy[g], labels.energy_weight[g] = sample.energy, sample.energy_weight
         if sample.forces is not None:
@@ -193,7 +235,17 @@ def assemble(
             labels.virial[g], labels.virial_weight[g] = sample.virial, sample.virial_weight
         start += n
     batch = Graphs(species, index, reverse, vector.astype(dtype), graph)
-    return batch, Labels(*(a.astype(dtype) for a in labels))
+    return batch, Labels(*(a.astype(dtype) if a.dtype.kind == "f" else a for a in labels))
+
+
+def assemble_step(
+    samples: list[Sample], shape: Shape, batches: list[list[int]], cutoff: float
+) -> tuple[Graphs, Labels]:
+    """The batches of one step, stacked along a new first axis."""
+    parts = [assemble([samples[i] for i in members], shape, cutoff) for members in batches]
+    graphs, labels = zip(*parts, strict=True)
+    stacked_graphs = Graphs(*(np.stack(x) for x in zip(*graphs, strict=True)))
+    return stacked_graphs, Labels(*(np.stack(x) for x in zip(*labels, strict=True)))
 
 
 def fitting_shape(samples: list[Sample]) -> Shape:

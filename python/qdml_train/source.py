@@ -116,6 +116,9 @@ class Source(Section):
     )
     level_of_theory: str = Field("", description="of these labels, where the frames do not say")
     origin: str = Field("", description="origin of these frames, instead of their own")
+    e0: Literal["shared", "fit", "base"] | dict[str, float] = Field(
+        "shared", description="data.e0, or own for another level: fit, base (train.from), numbers"
+    )
 
     @model_validator(mode="before")
     @classmethod

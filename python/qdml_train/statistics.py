@@ -56,7 +56,7 @@ def reference_energies(
     if isinstance(method, dict):
         missing = [s for s in species if s not in method]
         if missing:
-            raise DataError(f"data.e0 has no value for {', '.join(missing)}; found {list(method)}")
+            raise DataError(f"e0 has no value for {', '.join(missing)}; found {list(method)}")
         return ReferenceEnergies(np.array([float(method[s]) for s in species]), "given")
     isolated = {
         chemical_symbols[int(f.numbers[0])]: f.energy

@@ -135,7 +135,7 @@ def _section(section: type[Section], keys: tuple[str, ...]) -> list[str]:
         choices = _choices(field.annotation)
         if choices:
             text += f" ({' | '.join(choices)})" if text else " | ".join(choices)
-        lines.append(f"  {key}: {value}" + (f"  # {text}" if text else ""))
+        lines.append(f"  {field.alias or key}: {value}" + (f"  # {text}" if text else ""))
     return lines
 
 

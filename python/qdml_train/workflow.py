@@ -14,14 +14,19 @@ from rich.console import Console
 from qdml_train import checkpoint
 from qdml_train.config import Config, load_config
 from qdml_train.dataset import Dataset, load_dataset
+from qdml_train.devices import is_writer, join_hosts
 from qdml_train.dryrun import measure, report
 from qdml_train.evaluate import error_row, error_table, frame_records
 from qdml_train.export import export_model, file_document, file_tensors, proof_line
+from qdml_train.frames import Frame
+from qdml_train.levels import shifted_frames
 from qdml_train.loop import Fit
+from qdml_train.model.network import shift_of
 from qdml_train.monitor import describe, duration
 from qdml_train.predictor import JaxPotential
 from qdml_train.report_checks import print_findings
 from qdml_train.results import FILES, NVE_LENGTH, write_results
+from qdml_train.step import Parameters
 
 
 def run_fit(
@@ -38,8 +43,11 @@ def run_fit(
     """
     start = time.monotonic()
     config = load_config(path, overrides)
+    join_hosts(config.train)
+    if not is_writer():
+        console = Console(quiet=True)
     dataset = load_examined(config, console)
-    if not resume:
+    if not resume and is_writer():
         remove_previous(config.output)
     fit = Fit(config, dataset, console)
     if fit.restore():
@@ -47,8 +55,11 @@ def run_fit(
             f"resumed at epoch {fit.progress.epoch}, step {fit.progress.step}, after "
             f"{duration(fit.progress.elapsed)} of training"
         )
+    members = f", committee of {len(fit.seeds)}" if len(fit.seeds) > 1 else ""
+    if fit.mesh is not None:
+        members += f", {fit.mesh.size} devices"
     console.print(
-        f"model: {fit.n_parameters} parameters; batches (atoms, neighbours, frames) "
+        f"model: {fit.n_parameters} parameters{members}; batches (atoms, neighbours, frames) "
         + " ".join(str(tuple(s)) for s in fit.shapes()),
         highlight=False,
         soft_wrap=True,
@@ -60,14 +71,16 @@ def run_fit(
         highlight=False,
         soft_wrap=True,
     )
-    model = config.output / "model.qdml"
-    write_potential(fit, model, unproven, console)
-    evaluation = evaluate_fit(config.output, [model], dataset, console, nve_length)
+    if not is_writer():
+        return {}
+    models = write_potentials(fit, config.output / "model.qdml", unproven, console)
+    evaluation = evaluate_fit(fit, models, console, nve_length)
     rows = evaluation["summary"]["by_split"]
     part = "test" if "test" in rows else "valid"
     found = rows[part] | {"virial_rmse_mev_per_atom": None}
     console.print(
-        f"fit: {model} in {duration(time.monotonic() - start)}; {part} RMSE {describe(found)} over "
+        f"fit: {models[0]} in {duration(time.monotonic() - start)}; {part} RMSE "
+        f"{describe(found)} over "
         f"{found['n_frames']} frames",
         highlight=False,
         soft_wrap=True,
@@ -102,28 +115,44 @@ def dry_run_fit(path: Path, overrides: list[str], console: Console) -> dict[str,
 def remove_previous(folder: Path) -> None:
     """Start over: take away what an earlier fit wrote into this folder, and nothing else."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    for name in ("metrics.jsonl", "model.qdml", *FILES):
-        (folder / name).unlink(missing_ok=True)
+    written = ("metrics.jsonl", "diverged.json", "diverged.extxyz", *FILES)
+    for path in (*(folder / name for name in written), *folder.glob("model*.qdml")):
+        path.unlink(missing_ok=True)
 
 
-def write_potential(fit: Fit, path: Path, unproven: bool, console: Console) -> None:
-    """Export the best averaged weights with the proof over the validation frames."""
+def write_potentials(fit: Fit, path: Path, unproven: bool, console: Console) -> list[Path]:
+    """Export every member: `path`, or in a committee `path` with -0, -1, ... before the ending."""
+    members = fit.best_members
+    if len(members) == 1:
+        write_potential(fit, members[0], path, fit.seeds[0], unproven, console)
+        return [path]
+    paths = [path.with_name(f"{path.stem}-{k}{path.suffix}") for k in range(len(members))]
+    for member, target, seed in zip(members, paths, fit.seeds, strict=True):
+        write_potential(fit, member, target, seed, unproven, console)
+    return paths
+
+
+def write_potential(
+    fit: Fit, parameters: Parameters, path: Path, seed: int, unproven: bool, console: Console
+) -> None:
+    """Export averaged weights with the proof over the validation frames."""
     dataset, config = fit.dataset, fit.config
-    tensors = file_tensors(fit.best_parameters, fit.architecture, dataset)
+    architecture = fit.network.architecture
+    tensors = file_tensors(parameters, fit.network, dataset)
     training: dict[str, Any] = {
-        "seed": config.train.seed,
+        "seed": seed,
         "epochs": fit.progress.epoch,
         "steps": fit.progress.step,
         "best_epoch": fit.progress.best_epoch,
         "training_seconds": round(fit.progress.elapsed),
         "n_parameters": fit.n_parameters,
     }
-    document = file_document(fit.architecture, dataset, training, config.description)
-    frames = dataset.valid
+    document = file_document(architecture, dataset, training, config.description)
+    frames = on_one_scale(fit, parameters, dataset.valid)
     try:
         if frames:
-            training |= validation_errors(document, tensors, dataset)
-            document = file_document(fit.architecture, dataset, training, config.description)
+            training |= validation_errors(document, tensors, frames)
+            document = file_document(architecture, dataset, training, config.description)
         _, proof = export_model(path, document, tensors, frames, unproven)
     except EngineError:
         console.print("[bold red]export: NOT PROVEN, nothing written[/]")
@@ -133,21 +162,28 @@ def write_potential(fit: Fit, path: Path, unproven: bool, console: Console) -> N
 
 
 def validation_errors(
-    document: dict[str, Any], tensors: dict[str, Any], dataset: Dataset
+    document: dict[str, Any], tensors: dict[str, Any], frames: list[Frame]
 ) -> dict[str, float | None]:
     """Expected errors for the file's card: of the exported numbers over the validation frames."""
-    results = JaxPotential(document, tensors).predict(dataset.valid)
-    frames = dataset.valid
+    results = JaxPotential(document, tensors).predict(frames)
     errors = error_row(frame_records(frames, ["valid"] * len(frames), [results]))
     return {key: errors[key] for key in ("energy_rmse_mev_per_atom", "force_rmse_mev_per_angstrom")}
 
 
+def on_one_scale(fit: Fit, parameters: Parameters, frames: list[Frame]) -> list[Frame]:
+    """Frames with energies as the exported file gives them, whatever their level of theory."""
+    levels = range(len(fit.dataset.levels))
+    shifts = [shift_of(fit.network, parameters, k) for k in levels]
+    return shifted_frames(frames, fit.dataset.species, shifts)
+
+
 def evaluate_fit(
-    folder: Path, models: list[Path], dataset: Dataset, console: Console, nve_length: float
+    fit: Fit, models: list[Path], console: Console, nve_length: float
 ) -> dict[str, Any]:
     """Evaluate on all frames of the fit, write the report, print the held-out tables."""
+    folder, dataset = fit.folder, fit.dataset
     parts = [("train", dataset.train), ("valid", dataset.valid), ("test", dataset.test)]
-    frames = [f for _, part in parts for f in part]
+    frames = on_one_scale(fit, fit.best_parameters, [f for _, part in parts for f in part])
     splits = [name for name, part in parts for _ in part]
     evaluation = write_results(
         folder, models, frames, splits, dataset.findings, console, nve_length, f"Fit {folder.name}"
@@ -172,4 +208,4 @@ def export_fit(folder: Path, output: Path | None, unproven: bool, console: Conso
     config: Config = load_config(config_path, [f"output={folder}"])
     fit = Fit(config, load_dataset(config), console)
     fit.restore()
-    write_potential(fit, output or folder / "model.qdml", unproven, console)
+    write_potentials(fit, output or folder / "model.qdml", unproven, console)

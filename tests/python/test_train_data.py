@@ -83,6 +83,7 @@ def test_every_key_is_documented():
     def keys(section, prefix=""):
         for name, field in section.model_fields.items():
             inner = section_of(field.annotation)
+            name = field.alias or name
             if inner is None:
                 yield prefix + name
             elif prefix == "data.":

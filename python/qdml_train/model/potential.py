@@ -9,8 +9,7 @@ the gradient with respect to them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -124,14 +123,19 @@ def network_energies(
         return path_network_energies(tensors, architecture, graphs, remat)
     r = jnp.sqrt((graphs.edge_vector**2).sum(axis=-1))
     direction = graphs.edge_vector / r[..., None]
-    basis = spline_basis(r, architecture.cutoff, architecture.knots)
     one_hot = jax.nn.one_hot(graphs.species, len(architecture.species), dtype=r.dtype)
     features = [(one_hot @ tensors["embedding.weight"])[:, None, :]]
-    for t, layer in enumerate(architecture.layers):
-        step = partial(interaction, t=t, layer=layer, separated=architecture.separated)
+    basis = None if remat else spline_basis(r, architecture.cutoff, architecture.knots)
+    for t in range(len(architecture.layers)):
+
+        def step(tensors: Tensors, features: Any, direction: Any, r: Any, t: int = t) -> Any:
+            # the basis is the widest array of all: it is made again as well
+            own = spline_basis(r, architecture.cutoff, architecture.knots) if remat else basis
+            layer, separated = architecture.layers[t], architecture.separated
+            return interaction(tensors, t, layer, features, direction, own, graphs, separated)
+
         own = {k: v for k, v in tensors.items() if k.startswith(f"layers.{t}.")}
-        arrays = {"features": features, "direction": direction, "basis": basis, "graphs": graphs}
-        features = (jax.checkpoint(step) if remat else step)(own, **arrays)
+        features = (jax.checkpoint(step) if remat else step)(own, features, direction, r)
     x = features[0][:, 0]
     for k in range(len(architecture.readout) + 1):
         x = x @ tensors[f"readout.{k}.weight"]

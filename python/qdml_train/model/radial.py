@@ -55,6 +55,26 @@ def knot_inputs(cutoff: float, knots: int, n_bessel: int) -> np.ndarray:
     return inputs / np.sqrt((inputs**2).mean())
 
 
+def knot_inputs_with_slope(
+    cutoff: float, knots: int, n_bessel: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bessel functions x envelope at r = n cutoff / K, n = 0..K, and their slopes per Å.
+
+    Both [K+1, n_bessel]; scaled like `knot_inputs`; zero at the cutoff.
+    """
+    x = (np.arange(knots + 1) / knots)[:, None]
+    n = np.arange(1, n_bessel + 1)
+    bessel = n * np.sinc(n * x)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        slope = np.where(x > 0, n * (np.cos(n * np.pi * x) - np.sinc(n * x)) / x, 0.0)
+    inner = -168.0 * x**5 * (1.0 - x) ** 2  # derivative of the envelope
+    inputs = bessel * envelope(x)
+    slopes = (slope * envelope(x) + bessel * inner) / cutoff
+    inputs[-1] = slopes[-1] = 0.0
+    scale = np.sqrt((inputs**2).mean())
+    return inputs / scale, slopes / scale
+
+
 def radial_network(weights: list[jax.Array], inputs: jax.Array) -> jax.Array:
     """Multilayer perceptron without bias, silu between layers: [K+3, n_bessel] -> [K+3, out].
 
