@@ -250,6 +250,30 @@ def select(
 
 
 @app.command()
+def label(
+    teacher: Annotated[Path, typer.Argument(help=".qdml file that gives the labels")],
+    data: Frames,
+    output: Annotated[Path, typer.Option("--output", "-o", help="extended xyz to write")],
+) -> None:
+    """Label structures by a potential, for a smaller one to learn from (docs/training.md).
+
+    `labels: teacher.qdml` at a source of a configuration does the same while reading.
+
+    Example: python -m qdml_train label teacher.qdml frames.xyz -o labelled.extxyz
+    """
+    from qdml_train.sources import read_frames
+    from qdml_train.teacher import label_frames, write_labelled
+
+    if output.exists():
+        raise ConfigError(f"{output} exists; choose another name or remove it")
+    frames = label_frames(read_frames(data, need_labels=False), teacher)
+    write_labelled(frames, output)
+    Console(soft_wrap=True).print(
+        f"wrote {output}: {len(frames)} frames, {frames[0].level_of_theory}", highlight=False
+    )
+
+
+@app.command()
 def export(
     fit_folder: Annotated[Path, typer.Argument(help="output folder of a fit")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help=".qdml file")] = None,

@@ -116,6 +116,9 @@ class Source(Section):
     )
     level_of_theory: str = Field("", description="of these labels, where the frames do not say")
     origin: str = Field("", description="origin of these frames, instead of their own")
+    labels: Path | None = Field(
+        None, description="a .qdml file that gives the labels, instead of those of the frames"
+    )
     e0: Literal["shared", "fit", "base"] | dict[str, float] = Field(
         "shared", description="data.e0, or own for another level: fit, base (train.from), numbers"
     )
@@ -128,6 +131,8 @@ class Source(Section):
             value = {"file": value}
         if isinstance(value, dict) and "pos" in value:
             value = {"units": "cp2k", **value}
+        if isinstance(value, dict) and value.get("labels") is not None:
+            value = {"e0": "fit", **value}  # a teacher's energies have a zero of their own
         return value
 
     @field_validator("index", mode="before")

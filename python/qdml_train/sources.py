@@ -44,7 +44,12 @@ def read_sources(sources: Iterable[Source]) -> list[Frame]:
     frames = []
     for path, source, how in groups:
         name = path.name if names[path.name] == 1 else f"{path.parent.name}/{path.name}"
-        frames += _frames_of(path, source, how, name)
+        found = _frames_of(path, source, how, name)
+        if source.labels is not None:
+            from qdml_train.teacher import label_frames
+
+            found = label_frames(found, source.labels)
+        frames += found
     return frames
 
 

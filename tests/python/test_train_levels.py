@@ -3,17 +3,24 @@
 
 from __future__ import annotations
 
+import ase.io
+import jax
 import numpy as np
 import pytest
 from labelled_frames import labelled, lj_frames, relabel, write_frames
 from qdml.errors import ConfigError, DataError
+from qdml.modelfile import read_model, write_model
+from qdml_train.cli import app
 from qdml_train.dataset import load_dataset
 from qdml_train.levels import shifted_frames
 from qdml_train.loop import Fit
 from qdml_train.model.network import SHIFT, SHIFT_UNIT, shift_of
+from qdml_train.predictor import best_potential
 from qdml_train.sources import read_frames
 from rich.console import Console
 from tiny_fits import tiny_config, tiny_fit
+from train_helpers import small_architecture, small_document, small_tensors
+from typer.testing import CliRunner
 
 OFFSET = {10: -2.0, 18: -5.0}  # eV per Ne and Ar between the two levels
 
@@ -119,3 +126,66 @@ def test_training_moves_the_e0_of_the_other_level_alone(files, tmp_path):
     for a, b in zip(frames, shifted, strict=True):
         counts = np.array([(a.numbers == z).sum() for z in (10, 18)])
         assert b.energy == pytest.approx(a.energy - (counts @ moved if a.level else 0.0))
+
+
+# -- a teacher ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    path = tmp_path_factory.mktemp("teacher") / "teacher.qdml"
+    document = {**small_document(small_architecture(0, 1)), "species": ["Ne", "Ar", "Kr"]}
+    write_model(path, document, small_tensors(small_architecture(0, 1), zbl=False))
+    return path
+
+
+def bare_file(folder):
+    frames = [a.copy() for a in clusters(4)]
+    for atoms in frames:
+        atoms.calc = None
+        atoms.info.pop("level_of_theory")
+    return write_frames(folder / "bare.extxyz", frames)
+
+
+def test_a_student_learns_from_teacher_and_dft(files, teacher, tmp_path):
+    bare = bare_file(tmp_path)
+    sources = [str(files[0]), {"file": str(bare), "labels": str(teacher), "weights": 0.3}]
+    config = tiny_config(sources, tmp_path, epochs=2)
+    dataset = load_dataset(config)
+    assert config.data.train[1].e0 == "fit"
+    taught = [f for f in dataset.train if f.level]
+    expected = best_potential(teacher).predict(taught)
+    assert len(taught) == 4
+    for frame, result in zip(taught, expected, strict=True):
+        np.testing.assert_allclose(frame.forces, result.forces, atol=1e-12)
+        assert frame.level_of_theory.startswith("teacher.qdml")
+        assert frame.weights == (0.3, 0.3, 0.3)
+    assert any("labels by teacher.qdml" in text for text in dataset.sources)
+    fit = Fit(config, dataset, Console(quiet=True))
+    fit.run()
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(fit.state))
+
+
+def test_label_writes_what_a_source_reads(teacher, tmp_path):
+    bare, target = bare_file(tmp_path), tmp_path / "out" / "labelled.extxyz"
+    command = ["label", str(teacher), str(bare), "-o", str(target)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert "4 frames, teacher.qdml" in result.output
+    found = read_frames(target)
+    expected = best_potential(teacher).predict(found)
+    for frame, label in zip(found, expected, strict=True):
+        assert frame.energy == pytest.approx(label.energy, abs=1e-7)
+        np.testing.assert_allclose(frame.forces, label.forces, atol=1e-7)
+        assert frame.origin == "cluster"
+        assert frame.level_of_theory.startswith("teacher.qdml")
+    assert isinstance(CliRunner().invoke(app, command).exception, ConfigError)
+
+
+def test_a_teacher_refuses_elements_it_does_not_know(teacher, tmp_path):
+    atoms = ase.io.read(bare_file(tmp_path), index=0)
+    atoms.symbols[0] = "Cd"
+    path = write_frames(tmp_path / "cd.extxyz", [atoms])
+    with pytest.raises(DataError, match=r"frame 0 of cd.extxyz has Cd, which teacher.qdml lacks"):
+        load_dataset(tiny_config([{"file": str(path), "labels": str(teacher)}], tmp_path))
+    assert read_model(teacher)[0]["species"] == ["Ne", "Ar", "Kr"]
