@@ -217,13 +217,12 @@ def test_few_traces(tmp_path):
 
 
 def test_overfits_four_frames_of_a_dot(tmp_path):
-    """Muon learns 140 DFT forces by heart; docs/training.md says how far the full example goes."""
+    """Muon learns 474 DFT forces by heart; docs/training.md says how far the full example goes."""
     root = Path(__file__).parents[2]
     changes = [
-        f"data.train.file={root / 'potentials' / 'cdse' / 'data' / 'cdse-pbe.extxyz.xz'}",
+        f"data.train={root / 'examples' / 'overfit.extxyz'}",
         f"output={tmp_path / 'fit'}",
-        "data.train.index='117:121'",  # four frames of one size: one batch shape to compile
-        "train.batch_atoms=144",
+        "model.cutoff=5.5",  # all frames in one batch: one shape to compile
         "train.epochs=400",
         "train.validate_every=400",
     ]
