@@ -80,9 +80,22 @@ void GhostExchange::exchange(void* rows, int width, bool single_precision)
                                                    std::to_string(pair_->comm_forward) + "; this is a fault of qdml, please report it");
     }
     comm_->forward_comm(pair_, row_doubles_);
+    if (!are_sent_known_) {
+        for (std::size_t i = 0; i < is_sent_.size(); ++i) {
+            if (is_sent_[i] != 0) sent_.push_back(static_cast<int>(i));
+        }
+        are_sent_known_ = true;
+    }
     ++counts_.exchanges;
     counts_.bytes_per_ghost += static_cast<double>(row_doubles_) * sizeof(double);
     rows_ = nullptr;
+}
+
+void GhostExchange::new_lists(int n_local)
+{
+    is_sent_.assign(static_cast<std::size_t>(n_local), 0);
+    sent_.clear();
+    are_sent_known_ = false;
 }
 
 int GhostExchange::pack(int n, const int* list, double* buffer)
@@ -93,6 +106,8 @@ int GhostExchange::pack(int n, const int* list, double* buffer)
     }
     for (int k = 0; k < n; ++k) {
         double* out = buffer + static_cast<std::size_t>(k) * row_doubles_;
+        // ghosts are sent on, too; they are on the host already
+        if (!are_sent_known_ && static_cast<std::size_t>(list[k]) < is_sent_.size()) is_sent_[static_cast<std::size_t>(list[k])] = 1;
         const char* row = rows_ + static_cast<std::size_t>(list[k]) * row_bytes_;
         // The last double of a row may be partly used; send zeros, not leftovers.
         out[row_doubles_ - 1] = 0.0;

@@ -10,6 +10,7 @@
 #include "settings.h"
 
 #include <cstdint>
+#include <vector>
 
 namespace LAMMPS_NS {
 class Comm;
@@ -26,6 +27,10 @@ public:
 
     void fill_ghosts(float* rows, int width) override;
     void fill_ghosts(double* rows, int width) override;
+    /// Known after the first exchange with the lists of new_lists().
+    const std::vector<int>* sent_rows() const override { return are_sent_known_ ? &sent_ : nullptr; }
+    /// LAMMPS may send other rows from now on: its ghosts are new.
+    void new_lists(int n_local);
 
     /// Callbacks of the pair style. `buffer` [n][doubles per row]; returns the doubles written.
     int pack(int n, const int* list, double* buffer);
@@ -56,6 +61,9 @@ private:
     int row_doubles_ = 0;
     bool quantised_ = false;
     Counts counts_;
+    std::vector<char> is_sent_;  ///< [n_local] while the first exchange with new lists runs
+    std::vector<int> sent_;      ///< local rows that pack was asked for, ascending
+    bool are_sent_known_ = false;
 };
 
 /// One row as a scale (largest absolute value) and integers of `scale / 32767`; `out` holds 4 + 2 width bytes.

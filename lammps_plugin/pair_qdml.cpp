@@ -327,6 +327,7 @@ void PairQdml::update_graph()
     if (list_is_new_ || neighbor->ago == 0) {
         species_.resize(static_cast<std::size_t>(n_total));
         for (int i = 0; i < n_total; ++i) species_[static_cast<std::size_t>(i)] = map[atom->type[i]];
+        exchange_.new_lists(atom->nlocal);
         if (sends_positions_) {
             ++list_number_;
             find_owners();

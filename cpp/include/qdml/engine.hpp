@@ -94,6 +94,8 @@ public:
     /// same widths and in the same order on every rank, also on ranks without atoms or edges.
     virtual void fill_ghosts(float* rows, int width) = 0;
     virtual void fill_ghosts(double* rows, int width) = 0;
+    /// The local rows that fill_ghosts reads, if it knows; null: any. A GPU then hands over these alone.
+    virtual const std::vector<int>* sent_rows() const { return nullptr; }
 };
 
 /// What to compute beyond energy, forces and virial; the same on every rank, because exchanges depend on it.

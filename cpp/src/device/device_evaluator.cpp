@@ -35,6 +35,9 @@ DeviceEvaluator<real>::DeviceEvaluator(const Model& model, const DeviceInterface
       host_row_(context_),
       host_distance_(context_),
       host_rows_(context_),
+      host_sent_(context_),
+      sent_(context_),
+      sent_index_(context_),
       plan_(context_),
       stages_(weights_.layers.size()),
       readout_forward_(weights_.readout.size()),
@@ -313,12 +316,36 @@ void DeviceEvaluator<real>::add_forces(bool atom_virial) {
           "forces");
 }
 
+/// Packed on the device, so that only rows that travel cross the bus.
+template <class real>
+void DeviceEvaluator<real>::fetch_sent_rows(const DeviceBuffer<real>& rows, int width, const std::vector<int>& sent) {
+    const auto n = static_cast<std::int64_t>(sent.size());
+    sent_.reserve(n * width);
+    host_sent_.reserve(n * width);
+    if (sent != sent_rows_) {
+        sent_rows_ = sent;
+        sent_index_.upload(sent_rows_.data(), n);
+    }
+    do_it(kernels_.copy_rows(context_.stream(), static_cast<int>(n), width, sent_index_.data(), rows.data(), sent_.data()),
+          "rows to send");
+    sent_.download(host_sent_.data(), n * width);
+    context_.synchronize();
+    for (std::int64_t k = 0; k < n; ++k) {
+        std::copy_n(host_sent_.data() + k * width, width,
+                    host_rows_.data() + std::int64_t(sent[static_cast<std::size_t>(k)]) * width);
+    }
+}
+
 /// The rows of local atoms go to the host, `exchange` fills the ghosts, theirs come back.
 template <class real>
 void DeviceEvaluator<real>::exchange_rows(DeviceBuffer<real>& rows, int width, Exchange* exchange) {
     const std::int64_t n_local = list_.n_local(), n_total = list_.n_total();
-    rows.download(host_rows_.data(), n_local * width);
-    context_.synchronize();
+    if (const std::vector<int>* sent = exchange->sent_rows()) {
+        fetch_sent_rows(rows, width, *sent);
+    } else {
+        rows.download(host_rows_.data(), n_local * width);
+        context_.synchronize();
+    }
     exchange->fill_ghosts(host_rows_.data(), width);
     const auto bytes = static_cast<std::size_t>((n_total - n_local) * width) * sizeof(real);
     do_it(context_.call().to_device(context_.stream(), rows.data() + n_local * width, host_rows_.data() + n_local * width,

@@ -63,6 +63,7 @@ private:
     void add_forces(bool atom_virial);
     void copy_to_ghosts(DeviceBuffer<real>& rows, int width);
     void send(DeviceBuffer<real>& rows, int width, Exchange* exchange);
+    void fetch_sent_rows(const DeviceBuffer<real>& rows, int width, const std::vector<int>& sent);
     void exchange_rows(DeviceBuffer<real>& rows, int width, Exchange* exchange);
     void centroid_virial(const Graph& graph, Exchange* exchange, Result& result);
     void collect(const Graph& graph, const Request& request, Result& result);
@@ -87,7 +88,10 @@ private:
     PinnedBuffer<double> host_force_, host_energy_, host_virial_, host_totals_;
     PinnedBuffer<int> host_bad_edge_, host_row_;
     PinnedBuffer<double> host_distance_;
-    PinnedBuffer<real> host_rows_;
+    PinnedBuffer<real> host_rows_, host_sent_;
+    DeviceBuffer<real> sent_;       ///< rows that an exchange reads, packed
+    DeviceBuffer<int> sent_index_;  ///< and which they are
+    std::vector<int> sent_rows_;    ///< what sent_index_ holds
 
     LinearPlan<real> plan_;
     struct LayerStages {

@@ -60,7 +60,7 @@ template <class real>
 std::int64_t DeviceEvaluator<real>::memory_allocated() const noexcept {
     std::int64_t sum = list_.bytes() + h_.bytes() + work_.bytes() + grad_z_.bytes() + atom_energy_.bytes() +
                        row_virial_.bytes() + force_.bytes() + atom_virial_.bytes() + own_grad_z_.bytes() + own_gradient_.bytes() +
-                       moment_.bytes() + nearest_distance_.bytes() + nearest_row_.bytes() + position_.bytes() + centroid_.bytes();
+                       moment_.bytes() + nearest_distance_.bytes() + nearest_row_.bytes() + sent_.bytes() + sent_index_.bytes() + position_.bytes() + centroid_.bytes();
     for (const auto* buffers : {&z_, &message_, &gradient_, &kept_gradient_, &readout_, &readout_grad_}) {
         for (const auto& buffer : *buffers) sum += buffer.bytes();
     }
