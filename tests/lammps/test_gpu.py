@@ -103,6 +103,20 @@ def test_a_committee_shares_the_device(emulated_device, committee, tmp_path):
     np.testing.assert_allclose(ends[1], ends[0], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(("told", "card"), [("3", 1), ("2", 0), ("many", 0), (None, 0)])
+def test_the_rank_on_the_node_picks_the_card(
+    emulated_device, model, tmp_path, monkeypatch, told, card
+):
+    if not emulated_device:
+        pytest.skip("needs the emulation's two cards")
+    monkeypatch.setenv("QDML_EMULATED_DEVICES", "2")
+    if told:
+        monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_RANK", told)
+    write_data(tmp_path / "a.data", CASES["isolated atoms"].atoms)
+    deck = system(model, "a.data", pair=pair(model, "gpu", "mixed"))
+    assert f"device gpu (emulated device {card})" in run_ok(tmp_path, deck + "run 0\n")
+
+
 def test_a_missing_card_is_one_message_on_all_ranks(model, tmp_path, monkeypatch):
     monkeypatch.setenv("QDML_DEVICE_LIBRARY", str(tmp_path / "nothing.so"))
     write_data(tmp_path / "a.data", CASES["isolated atoms"].atoms)
