@@ -9,7 +9,7 @@
 #include <array>
 #include <string>
 
-#include "qdml/engine.hpp"
+#include "qdml/committee.hpp"
 #ifdef QDML_PROFILE
 #include "profile.hpp"
 #endif
@@ -90,7 +90,32 @@ py::tuple neighbor_list(const Array& positions, const Array& cell, const std::ar
                           to_array(list.shift, {n, 3}), to_array(list.edge_vector, {n, 3}));
 }
 
-py::dict to_dict(const qdml::Result& result, const qdml::Request& request, py::ssize_t n) {
+/// One potential or the members of a committee file, and averages over them.
+class Potential {
+public:
+    Potential(const std::string& path, qdml::Precision precision, const qdml::DeviceChoice& choice)
+        : committee_({path}, precision, choice) {}
+
+    qdml::Committee& committee() noexcept { return committee_; }
+    const qdml::Committee& committee() const noexcept { return committee_; }
+
+    void compute(const qdml::Graph& graph, const qdml::Request& request, qdml::Exchange* exchange) {
+        committee_.compute(graph, request, exchange, 0, committee_.size(), members);
+        if (committee_.size() > 1) {
+            qdml::average(members, mean_);
+        }
+    }
+    const qdml::Result& result() const { return committee_.size() > 1 ? mean_ : members.front(); }
+
+    std::vector<qdml::Result> members;  ///< of the last compute
+
+private:
+    qdml::Committee committee_;
+    qdml::Result mean_;
+};
+
+py::dict to_dict(const Potential& potential, const qdml::Request& request, py::ssize_t n) {
+    const qdml::Result& result = potential.result();
     py::dict out;
     out["energy"] = result.energy;
     out["forces"] = to_array(result.force, {n, 3});
@@ -101,6 +126,16 @@ py::dict to_dict(const qdml::Result& result, const qdml::Request& request, py::s
     }
     if (request.atom_virial) {
         out["atom_virial"] = to_array(result.atom_virial, {n, 3, 3});
+    }
+    const auto n_members = static_cast<py::ssize_t>(potential.members.size());
+    if (n_members > 1) {
+        std::vector<double> energies, forces;
+        for (const auto& member : potential.members) {
+            energies.push_back(member.energy);
+            forces.insert(forces.end(), member.force.begin(), member.force.end());
+        }
+        out["member_energies"] = to_array(energies, {n_members});
+        out["member_forces"] = to_array(forces, {n_members, n, 3});
     }
     return out;
 }
@@ -123,15 +158,14 @@ private:
     int n_total_;
 };
 
-py::dict compute(qdml::Engine& engine, const Array& positions, const IntArray& species,
+py::dict compute(Potential& potential, const Array& positions, const IntArray& species,
                  const Array& cell, const std::array<bool, 3>& pbc, bool atom_energy,
                  bool atom_virial) {
     const System system(positions, cell, pbc);
     need_shape(species, "species", {system.n});
     const qdml::Request request = {atom_energy, atom_virial};
-    qdml::Result result;
     guarded("EngineError", [&] {
-        const auto list = system.neighbors(engine.info().cutoff);
+        const auto list = system.neighbors(potential.committee().cutoff());
         const int n = static_cast<int>(system.n);
         const qdml::Graph graph = {n,
                                    n,
@@ -139,15 +173,15 @@ py::dict compute(qdml::Engine& engine, const Array& positions, const IntArray& s
                                    list.row_start.data(),
                                    list.neighbor.data(),
                                    list.edge_vector.data()};
-        engine.compute(graph, request, nullptr, result);
+        potential.compute(graph, request, nullptr);
         return 0;
     });
-    return to_dict(result, request, system.n);
+    return to_dict(potential, request, system.n);
 }
 
 using LongArray = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
 
-py::dict compute_graph(qdml::Engine& engine, const IntArray& species, const LongArray& row_start,
+py::dict compute_graph(Potential& potential, const IntArray& species, const LongArray& row_start,
                        const IntArray& neighbor, const Array& edge_vector,
                        const py::object& exchange, bool atom_energy, bool atom_virial) {
     const py::ssize_t n_total = species.size(), n_edges = neighbor.size();
@@ -162,12 +196,11 @@ py::dict compute_graph(qdml::Engine& engine, const IntArray& species, const Long
     const qdml::Request request = {atom_energy, atom_virial};
     PythonExchange through(exchange, static_cast<int>(n_total));
     qdml::Exchange* used = exchange.is_none() ? nullptr : &through;
-    qdml::Result result;
     guarded("EngineError", [&] {
-        engine.compute(graph, request, used, result);
+        potential.compute(graph, request, used);
         return 0;
     });
-    return to_dict(result, request, n_total);
+    return to_dict(potential, request, n_total);
 }
 
 }  // namespace
@@ -187,7 +220,7 @@ PYBIND11_MODULE(_native, module) {
         return out;
     });
 #endif
-    py::class_<qdml::Engine>(module, "Engine")
+    py::class_<Potential>(module, "Engine")
         .def(py::init([](const std::string& path, const std::string& precision,
                          const std::string& device, int local_rank) {
                  if (precision != "mixed" && precision != "double") {
@@ -203,11 +236,11 @@ PYBIND11_MODULE(_native, module) {
                                                                       : qdml::Device::gpu,
                                                     local_rank};
                  return guarded("ModelFileError", [&] {
-                     return std::make_unique<qdml::Engine>(path,
-                                                           precision == "mixed"
-                                                               ? qdml::Precision::mixed
-                                                               : qdml::Precision::float64,
-                                                           choice);
+                     return std::make_unique<Potential>(path,
+                                                        precision == "mixed"
+                                                            ? qdml::Precision::mixed
+                                                            : qdml::Precision::float64,
+                                                        choice);
                  });
              }),
              py::arg("path"), py::arg("precision") = "mixed", py::arg("device") = "auto",
@@ -217,20 +250,32 @@ PYBIND11_MODULE(_native, module) {
         .def("compute_graph", &compute_graph, py::arg("species"), py::arg("row_start"),
              py::arg("neighbor"), py::arg("edge_vector"), py::arg("exchange") = py::none(),
              py::arg("atom_energy") = false, py::arg("atom_virial") = false)
-        .def("memory_estimate", &qdml::Engine::memory_estimate, py::arg("n_local"),
-             py::arg("n_ghost"), py::arg("n_edges"))
-        .def_property_readonly("memory_allocated", &qdml::Engine::memory_allocated)
+        .def("memory_estimate",
+             [](const Potential& potential, std::int64_t n_local, std::int64_t n_ghost,
+                std::int64_t n_edges) {
+                 return potential.committee().memory_estimate(n_local, n_ghost, n_edges);
+             },
+             py::arg("n_local"), py::arg("n_ghost"), py::arg("n_edges"))
+        .def_property_readonly(
+            "memory_allocated",
+            [](const Potential& potential) { return potential.committee().memory_allocated(); })
         .def_property(
-            "memory_limit", &qdml::Engine::memory_limit,
-            [](qdml::Engine& engine, std::int64_t bytes) {
+            "memory_limit",
+            [](const Potential& potential) { return potential.committee().memory_limit(); },
+            [](Potential& potential, std::int64_t bytes) {
                 guarded("EngineError", [&] {
-                    engine.set_memory_limit(bytes);
+                    potential.committee().set_memory_limit(bytes);
                     return 0;
                 });
             })
-        .def_property_readonly("max_exchange_width", &qdml::Engine::max_exchange_width)
-        .def_property_readonly("info", [](const qdml::Engine& engine) {
-            const auto& info = engine.info();
+        .def_property_readonly(
+            "max_exchange_width",
+            [](const Potential& potential) { return potential.committee().max_exchange_width(); })
+        .def_property_readonly("n_members", [](const Potential& potential) {
+            return potential.committee().size();
+        })
+        .def_property_readonly("info", [](const Potential& potential) {
+            const auto& info = potential.committee().info(0);
             py::dict out;
             out["path"] = info.path;
             out["hash"] = info.hash;

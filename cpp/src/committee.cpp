@@ -32,7 +32,10 @@ Committee::Committee(const std::vector<std::string>& paths, Precision precision,
         throw Error("value_invalid", "a committee without files; name at least one .qdml file");
     }
     for (const auto& path : paths) {
-        engines_.emplace_back(path, precision, choice);
+        for (const Model& model : read_members(path)) {
+            engines_.push_back(
+                Engine(std::make_unique<Engine::Impl>(model, precision, choice)));
+        }
     }
     species_map_.resize(engines_.size());
     shares_work_.assign(engines_.size(), 0);

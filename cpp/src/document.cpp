@@ -14,7 +14,9 @@ using nlohmann::json;
 
 namespace {
 
-constexpr int kFormat = 2;
+constexpr int kFormat = 3;
+constexpr int kCommitteeFormat = 3;  // the first with several members
+constexpr std::size_t kMostMembers = 64;
 
 std::vector<std::string> read_species(const std::string& path, const json& found) {
     std::vector<std::string> species;
@@ -32,30 +34,33 @@ std::vector<std::string> read_species(const std::string& path, const json& found
     return species;
 }
 
-void check_types(const std::string& path, const json& doc) {
-    const auto check = [&](const char* key, bool good) {
-        if (!good) {
-            refuse(path, "value_invalid",
-                   std::string("key '") + key + "' is " + shown(doc[key]) + ": wrong type");
-        }
-    };
-    check("tool", doc["tool"].is_string());
-    check("level_of_theory", doc["level_of_theory"].is_string());
-    check("training", doc["training"].is_object());
-    check("distances_seen", doc["distances_seen"].is_object());
-    check("proof", doc["proof"].is_object() || doc["proof"].is_null());
-    check("parent", doc["parent"].is_string() || doc["parent"].is_null());
-    check("description", doc["description"].is_string());
+/// Types of the keys that are no part of the architecture. `where` stands before their names.
+void check_type(const std::string& path, const std::string& where, const json& doc,
+                const char* key) {
+    const json& value = doc[key];
+    const std::string name = key;
+    bool good = value.is_string();  // tool, level_of_theory, description
+    if (name == "training" || name == "distances_seen") {
+        good = value.is_object();
+    } else if (name == "proof") {
+        good = value.is_object() || value.is_null();
+    } else if (name == "parent" || name == "hash") {
+        good = value.is_string() || value.is_null();
+    }
+    if (!good) {
+        refuse(path, "value_invalid",
+               "key '" + where + name + "' is " + shown(value) + ": wrong type");
+    }
 }
 
 /// [species][species] from "Cd-Se": Å; pairs of other species are ignored like any unknown key.
-std::vector<double> read_distances(const std::string& path, const json& found,
-                                   const std::vector<std::string>& species) {
+std::vector<double> read_distances(const std::string& path, const std::string& where,
+                                   const json& found, const std::vector<std::string>& species) {
     const std::size_t n = species.size();
     std::vector<double> distances(n * n, 0.0);
     for (const auto& item : found.items()) {
         const json& r = item.value();
-        need(path, r.is_number() && r.get<double>() > 0, "distances_seen." + shown(item.key()), r,
+        need(path, r.is_number() && r.get<double>() > 0, where + "distances_seen." + shown(item.key()), r,
              "Å, a positive number");
         for (std::size_t i = 0; i < n * n; ++i) {
             if (item.key() == species[i / n] + "-" + species[i % n]) {
@@ -64,6 +69,33 @@ std::vector<double> read_distances(const std::string& path, const json& found,
         }
     }
     return distances;
+}
+
+/// One model per entry of `members`, each with distances of its own.
+std::vector<Model> read_member_list(const std::string& path, const json& found, const Model& common) {
+    bool good = found.is_array() && found.size() >= 2 && found.size() <= kMostMembers;
+    for (std::size_t m = 0; good && m < found.size(); ++m) {
+        good = found[m].is_object();
+    }
+    need(path, good, "key 'members'", found,
+         "a list of 2 to " + std::to_string(kMostMembers) + " objects");
+    std::vector<Model> members;
+    for (std::size_t m = 0; m < found.size(); ++m) {
+        const std::string where = "members." + std::to_string(m) + ".";
+        for (const char* key :
+             {"hash", "training", "distances_seen", "proof", "parent", "description"}) {
+            if (!found[m].contains(key)) {
+                refuse(path, "key_missing",
+                       "key '" + where + key + "' is missing; pack the committee again");
+            }
+            check_type(path, where, found[m], key);
+        }
+        members.push_back(common);
+        members.back().info.member = static_cast<int>(m);
+        members.back().info.distances_seen =
+            read_distances(path, where, found[m]["distances_seen"], common.info.species);
+    }
+    return members;
 }
 
 }  // namespace
@@ -144,7 +176,8 @@ bool is_integer(const json& value, std::int64_t low, std::int64_t high) {
            value.get<std::int64_t>() <= high;
 }
 
-void read_document(const std::string& path, const json& doc, Model& model) {
+std::vector<Model> read_document(const std::string& path, const json& doc) {
+    Model model;
     if (!doc.contains("format")) {
         refuse(path, "format_missing", "key 'format' is missing; not written by qdml");
     }
@@ -181,9 +214,16 @@ void read_document(const std::string& path, const json& doc, Model& model) {
     }
     model.info.species = read_species(path, doc["species"]);
     family->read(path, architecture, format.get<int>(), model);
-    check_types(path, doc);
+    for (const char* key : {"tool", "level_of_theory", "training", "distances_seen", "proof",
+                            "parent", "description"}) {
+        check_type(path, "", doc, key);
+    }
     model.info.distances_seen =
-        read_distances(path, doc["distances_seen"], model.info.species);
+        read_distances(path, "", doc["distances_seen"], model.info.species);
+    if (format.get<int>() >= kCommitteeFormat && doc.contains("members")) {
+        return read_member_list(path, doc["members"], model);
+    }
+    return {model};
 }
 
 }  // namespace qdml

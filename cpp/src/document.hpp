@@ -37,7 +37,8 @@ std::vector<int> read_readout(const std::string& path, const nlohmann::json& fou
 /// Integer in [low, high] (a JSON boolean or float is none).
 bool is_integer(const nlohmann::json& value, std::int64_t low, std::int64_t high);
 
-/// Check every key and fill `model.kind`, its architecture and `model.info` (all but path and hash).
-void read_document(const std::string& path, const nlohmann::json& document, Model& model);
+/// Check every key and return the members, each with `kind`, architecture and `info` (all but path and
+/// hash); one for a file that is no committee.
+std::vector<Model> read_document(const std::string& path, const nlohmann::json& document);
 
 }  // namespace qdml

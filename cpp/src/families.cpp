@@ -34,6 +34,20 @@ const Family* family_of(const std::string& kind) noexcept {
     return nullptr;
 }
 
+Shapes file_shapes(const Model& model, std::size_t n_members, bool with_zbl) {
+    auto shapes = family_of(model.kind)->shapes(model);
+    if (with_zbl) {
+        const auto n_species = static_cast<std::int64_t>(model.info.species.size());
+        shapes["zbl.r_max"] = {n_species, n_species};
+    }
+    for (auto& item : shapes) {
+        if (n_members > 1) {
+            item.second.insert(item.second.begin(), static_cast<std::int64_t>(n_members));
+        }
+    }
+    return shapes;
+}
+
 std::string known_kinds(int format) {
     std::string text;
     for (const Family& family : kFamilies) {

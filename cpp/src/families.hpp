@@ -35,6 +35,9 @@ void add_readout_shapes(int features, const std::vector<int>& hidden, Shapes& sh
 /// Null for a kind that is not known.
 const Family* family_of(const std::string& kind) noexcept;
 
+/// Names and shapes of all tensors of a file with so many members of this architecture.
+Shapes file_shapes(const Model& model, std::size_t n_members, bool with_zbl);
+
 /// "'a', 'b'": the kinds files of this format may hold.
 std::string known_kinds(int format);
 

@@ -45,6 +45,7 @@ struct Architecture {
 
 struct PathArchitecture;  // paths/architecture.hpp
 
+/// One potential.
 struct Model {
     ModelInfo info;
     std::string kind;  ///< of the architecture, as the file names it
@@ -56,7 +57,10 @@ struct Model {
     bool has_zbl() const { return tensors.count("zbl.r_max") > 0; }
 };
 
-/// Read and check a `.qdml` file; throws Error with a code of docs/file-format.md.
+/// Read and check a `.qdml` file, one potential or the members of a committee; throws Error with a code
+/// of docs/file-format.md.
+std::vector<Model> read_members(const std::string& path);
+/// The same for one potential; a committee is refused by `several_members`.
 Model read_model(const std::string& path);
 
 }  // namespace qdml

@@ -144,13 +144,15 @@ std::vector<double> read_values(const unsigned char* data, std::int64_t count,
     return values;
 }
 
-void check_values(const std::string& path, const Model& model) {
-    for (const auto& [name, values] : model.tensors) {
-        if (!std::all_of(values.begin(), values.end(), [](double x) { return std::isfinite(x); })) {
-            refuse(path, "not_finite",
-                   "tensor '" + name + "' holds NaN or infinity; the fit diverged");
-        }
+void check_finite(const std::string& path, const std::string& name,
+                  const std::vector<double>& values) {
+    if (!std::all_of(values.begin(), values.end(), [](double x) { return std::isfinite(x); })) {
+        refuse(path, "not_finite",
+               "tensor '" + name + "' holds NaN or infinity; the fit diverged");
     }
+}
+
+void check_values(const std::string& path, const Model& model) {
     family_of(model.kind)->check_values(path, model);
     if (model.has_zbl()) {
         const auto& r = model.tensor("zbl.r_max");
@@ -167,7 +169,7 @@ void check_values(const std::string& path, const Model& model) {
 
 }  // namespace
 
-Model read_model(const std::string& path) {
+std::vector<Model> read_members(const std::string& path) {
     const MappedFile file(path);
     if (file.size() < 8) {
         refuse(path, "too_short", "has " + std::to_string(file.size()) +
@@ -189,30 +191,44 @@ Model read_model(const std::string& path) {
         refuse(path, "metadata_missing",
                "no '__metadata__.qdml' in the header; a safetensors file, but not a qdml potential");
     }
-    Model model;
-    model.info.path = path;
-    model.info.metadata_json = header["__metadata__"]["qdml"].get<std::string>();
+    const auto metadata = header["__metadata__"]["qdml"].get<std::string>();
     header.erase("__metadata__");
-    const auto* text = reinterpret_cast<const unsigned char*>(model.info.metadata_json.data());
-    read_document(path,
-                  parse_object(path, text, text + model.info.metadata_json.size(),
-                               "metadata_not_json", "'__metadata__.qdml'"),
-                  model);
-    const auto n_species = static_cast<std::int64_t>(model.info.species.size());
-    auto shapes = family_of(model.kind)->shapes(model);
-    if (header.contains("zbl.r_max")) {
-        shapes["zbl.r_max"] = {n_species, n_species};
-    }
+    const auto* text = reinterpret_cast<const unsigned char*>(metadata.data());
+    auto members = read_document(path, parse_object(path, text, text + metadata.size(),
+                                                    "metadata_not_json", "'__metadata__.qdml'"));
+    const Shapes shapes =
+        file_shapes(members[0], members.size(), header.contains("zbl.r_max"));
     const std::int64_t item_size = check_entries(path, header, shapes);
     check_offsets(path, header, shapes, item_size,
                   static_cast<std::int64_t>(file.size() - 8 - length));
     for (const auto& [name, shape] : shapes) {
         const auto begin = header[name]["data_offsets"][0].get<std::int64_t>();
-        model.tensors[name] = read_values(data + begin, n_values(shape), item_size);
+        const std::int64_t count = n_values(shape) / static_cast<std::int64_t>(members.size());
+        for (std::size_t m = 0; m < members.size(); ++m) {
+            auto& values = members[m].tensors[name];
+            values = read_values(data + begin + static_cast<std::int64_t>(m) * count * item_size,
+                                 count, item_size);
+            check_finite(path, name, values);
+        }
     }
-    check_values(path, model);
-    model.info.hash = sha256(file.data(), file.size());
-    return model;
+    const std::string hash = sha256(file.data(), file.size());
+    for (auto& member : members) {
+        check_values(path, member);
+        member.info.path = path;
+        member.info.hash = hash;
+        member.info.metadata_json = metadata;
+    }
+    return members;
+}
+
+Model read_model(const std::string& path) {
+    auto members = read_members(path);
+    if (members.size() > 1) {
+        refuse(path, "several_members",
+               "holds " + std::to_string(members.size()) +
+                   " members where one potential is wanted; give the file of one member");
+    }
+    return std::move(members[0]);
 }
 
 }  // namespace qdml

@@ -20,7 +20,11 @@ class Calculator(AseCalculator):
     `precision` is `mixed` (default: fp32 kernels, fp64 totals) or `double`; `device` is `auto` (a
     GPU where one can be used, else the CPU), `cpu` or `gpu`. `energies` sum to
     `energy`; `stresses` are the atoms' shares of `stress` and sum to it. Stress needs a cell with
-    three vectors. Raises ModelFileError for a bad file, DataError for elements the model lacks.
+    three vectors. Of a committee file these are averages, and `results` also has `forces_spread`
+    [n], sqrt(Σ_m |F_m - F̄|² / M) in eV/Å, and `energy_spread`, the standard deviation of the
+    members' energies in eV.
+
+    Raises ModelFileError for a bad file, DataError for elements the model lacks.
     """
 
     implemented_properties: ClassVar[list[str]] = [
@@ -65,6 +69,9 @@ class Calculator(AseCalculator):
             "free_energy": found.energy,
             "forces": found.forces,
         }
+        if found.member_energies is not None:
+            self.results["forces_spread"] = found.forces_spread
+            self.results["energy_spread"] = found.energy_spread
         has_volume = self.atoms.cell.rank == 3
         if has_volume:
             volume = self.atoms.get_volume()

@@ -17,7 +17,7 @@ SUMMED, SEPARATED = "cartesian-summed", "cartesian-separated"
 KEYS = ("kind", "cutoff", "knots", "message_channels", "layers", "readout")
 LAYER_KEYS = ("l_in", "l_out", "channels_in", "channels_out")
 MAX_LAYERS, MAX_CHANNELS, MAX_KNOTS = 64, 4096, 100_000  # keep every size inside 64 bits
-MAX_DEGREE = {1: 2, 2: 3}
+MAX_DEGREE = {1: 2, 2: 3, 3: 3}
 """Highest degree of features and messages that a file format can express."""
 
 # Clebsch-Gordan path (l_in, l_edge, l_out) of every message term, in the order of

@@ -37,6 +37,9 @@ def native() -> Any:
 class Prediction:
     """Result of one evaluation; n atoms.
 
+    Of a committee these are averages; `member_energies` [m] and `member_forces` [m, n, 3] are those
+    of the members, None of a single potential.
+
     `virial` is W = sum_i x_i F_i (eV, [3, 3]); stress is -W / volume. `energies` [n] and
     `virials` [n, 3, 3] are None unless asked for, and sum to `energy` and `virial`.
     """
@@ -46,15 +49,29 @@ class Prediction:
     virial: NDArray[np.float64]
     energies: NDArray[np.float64] | None = None
     virials: NDArray[np.float64] | None = None
+    member_energies: NDArray[np.float64] | None = None
+    member_forces: NDArray[np.float64] | None = None
+
+    @property
+    def energy_spread(self) -> float | None:
+        """Standard deviation of the members' energies, eV; None of a single potential."""
+        return None if self.member_energies is None else float(self.member_energies.std())
+
+    @property
+    def forces_spread(self) -> NDArray[np.float64] | None:
+        """[n] sqrt(Σ_m |F_m - F̄|² / M), eV/Å; None of a single potential."""
+        if self.member_forces is None:
+            return None
+        return np.sqrt(((self.member_forces - self.forces) ** 2).sum(axis=2).mean(axis=0))
 
 
 class Engine:
     """A potential loaded for evaluation; `precision` is `mixed` (fp32 kernels) or `double`.
 
-    `device` is `auto` (a GPU where one can be used, else the CPU), `cpu` or `gpu`; `info["device"]`
-    says which it became. Raises ModelFileError when the file is refused, EngineError
-    (`device_unavailable`) for `gpu` where there is none. One Engine may be used by one thread at a
-    time.
+    The file may be a committee of `n_members`. `device` is `auto` (a GPU where one can be used,
+    else the CPU), `cpu` or `gpu`; `info["device"]` says which it became. Raises ModelFileError when
+    the file is refused, EngineError (`device_unavailable`) for `gpu` where there is none. One
+    Engine may be used by one thread at a time.
     """
 
     def __init__(
@@ -66,6 +83,7 @@ class Engine:
         self.metadata: dict[str, Any] = json.loads(self.info["metadata_json"])
         self.symbols: list[str] = self.info["species"]
         self.cutoff: float = self.info["cutoff"]
+        self.n_members: int = self._engine.n_members
 
     @property
     def memory_limit(self) -> int:
@@ -142,6 +160,8 @@ def _prediction(found: dict[str, Any]) -> Prediction:
         found["virial"],
         found.get("atom_energy"),
         found.get("atom_virial"),
+        found.get("member_energies"),
+        found.get("member_forces"),
     )
 
 

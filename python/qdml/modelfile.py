@@ -21,7 +21,7 @@ import numpy as np
 from qdml import cartesian, paths
 from qdml.document_checks import fault, is_integer
 
-FORMAT = 2
+FORMAT = 3
 """Newest format: what this version reads up to. Files are written in the lowest that will do."""
 UNITS = {"length": "angstrom", "energy": "eV"}
 # kind of architecture -> (first format that has it, module that checks it and knows its tensors)
@@ -39,6 +39,18 @@ DEFAULTS: dict[str, Any] = {
     "parent": None,
     "description": "",
 }
+COMMITTEE_FORMAT = 3
+"""First format whose files may hold several members."""
+MEMBER_KEYS: dict[str, tuple[type, ...]] = {
+    "hash": (str, type(None)),
+    "training": (dict,),
+    "distances_seen": (dict,),
+    "proof": (dict, type(None)),
+    "parent": (str, type(None)),
+    "description": (str,),
+}
+"""What a file of several members says of each, beside what all have in common."""
+MOST_MEMBERS = 64
 DOCUMENT_KEYS = ("tool", "architecture", "species", "units", "level_of_theory", *DEFAULTS)
 MAX_HEADER = 100_000_000  # bytes; the same bound as the safetensors library
 MAX_NESTING = 64  # levels of lists and objects in the JSON; a file of ours has 4
@@ -86,6 +98,8 @@ def write_model(
     document = {"format": FORMAT, "tool": f"qdml {__version__}"}
     document |= {"units": dict(UNITS), **DEFAULTS} | dict(metadata)
     document["format"] = lowest_format(document.get("architecture"))
+    if "members" in document:
+        document["format"] = max(document["format"], COMMITTEE_FORMAT)
     single = all(np.asarray(a).dtype == np.float32 for a in tensors.values())
     dtype = "F32" if single else "F64"
     arrays = {k: np.ascontiguousarray(a, DTYPES[dtype]) for k, a in tensors.items()}
@@ -108,12 +122,34 @@ def write_model(
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read and check a file: `(JSON document, {name: array})`; arrays are read-only, file dtype."""
+    """Read and check a file: `(JSON document, {name: array})`; arrays are read-only, file dtype.
+
+    A committee is refused by `several_members`; `qdml.committee.read_members` reads it.
+    """
+    document, tensors = read_file(path)
+    if (n := n_members(document)) > 1:
+        fault(
+            path,
+            "several_members",
+            f"holds {n} members where one potential is wanted; give the file of one member",
+        )
+    return document, tensors
+
+
+def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """As `read_model`, for committees too: their tensors have one axis more, the members."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         fault(path, "cannot_open", f"cannot be read ({error.strerror}); check the path")
     return parse_model(data, path)
+
+
+def n_members(document: dict[str, Any]) -> int:
+    """Potentials in the file of this (checked) document; 1 but for committees."""
+    if document["format"] < COMMITTEE_FORMAT:
+        return 1
+    return len(document.get("members", [None]))
 
 
 def parse_model(data: bytes, path: object) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -147,8 +183,13 @@ def parse_model(data: bytes, path: object) -> tuple[dict[str, Any], dict[str, np
     if not isinstance(document, dict):
         fault(path, "metadata_not_json", "'__metadata__.qdml' is not a JSON object; damaged")
     _check_document(path, document)
-    shapes = tensor_shapes(document["architecture"], len(document["species"]))
-    tensors = dict(_tensors(path, header, shapes, data, 8 + length, len(document["species"])))
+    n_species, n = len(document["species"]), n_members(document)
+    shapes = tensor_shapes(document["architecture"], n_species)
+    if "zbl.r_max" in header:
+        shapes = shapes | {"zbl.r_max": (n_species, n_species)}
+    if n > 1:
+        shapes = {name: (n, *shape) for name, shape in shapes.items()}
+    tensors = dict(_tensors(path, header, shapes, data, 8 + length))
     _check_values(path, document, tensors)
     return document, tensors
 
@@ -210,13 +251,38 @@ def _check_document(path: object, doc: dict[str, Any]) -> None:
     ):  # fmt: skip
         if not isinstance(doc[key], kinds):
             fault(path, "value_invalid", f"key '{key}' is {doc[key]!r}: wrong type")
+    _check_distances(path, "", doc)
+    if found >= COMMITTEE_FORMAT and "members" in doc:
+        _check_members(path, doc["members"])
+
+
+def _check_distances(path: object, where: str, doc: dict[str, Any]) -> None:
     for pair, r in doc["distances_seen"].items():
         if not isinstance(r, (int, float)) or isinstance(r, bool) or not r > 0:
             fault(
                 path,
                 "value_invalid",
-                f"distances_seen.{pair} is {r!r}, expected Å, a positive number",
+                f"{where}distances_seen.{pair} is {r!r}, expected Å, a positive number",
             )
+
+
+def _check_members(path: object, members: object) -> None:
+    good = isinstance(members, list) and 2 <= len(members) <= MOST_MEMBERS
+    if not good or not all(isinstance(m, dict) for m in members):  # type: ignore[union-attr]
+        fault(
+            path,
+            "value_invalid",
+            f"key 'members' is {members!r:.200}, expected a list of 2 to {MOST_MEMBERS} objects",
+        )
+    for k, member in enumerate(members):  # type: ignore[arg-type]
+        for key, kinds in MEMBER_KEYS.items():
+            if key not in member:
+                fault(path, "key_missing", f"key 'members.{k}.{key}' is missing; pack again")
+            if not isinstance(member[key], kinds):
+                fault(
+                    path, "value_invalid", f"key 'members.{k}.{key}' is {member[key]!r}: wrong type"
+                )
+        _check_distances(path, f"members.{k}.", member)
 
 
 def _check_species(path: object, species: object) -> None:
@@ -236,11 +302,7 @@ def _tensors(
     shapes: dict[str, tuple[int, ...]],
     data: bytes,
     start: int,
-    n_species: int,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    shapes = dict(shapes)
-    if "zbl.r_max" in header:
-        shapes["zbl.r_max"] = (n_species, n_species)
     for name, shape in shapes.items():
         if name not in header:
             fault(path, "tensor_missing", f"tensor '{name}' {list(shape)} is missing; export again")
@@ -301,6 +363,14 @@ def _check_values(path: object, doc: dict[str, Any], tensors: dict[str, np.ndarr
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             fault(path, "not_finite", f"tensor '{name}' holds NaN or infinity; the fit diverged")
+    if (n := n_members(doc)) > 1:
+        for m in range(n):
+            _check_member(path, doc, {name: array[m] for name, array in tensors.items()})
+    else:
+        _check_member(path, doc, tensors)
+
+
+def _check_member(path: object, doc: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
     architecture = doc["architecture"]
     KINDS[architecture["kind"]][1].check_values(path, architecture, tensors)
     if "zbl.r_max" in tensors:

@@ -151,6 +151,35 @@ TEST_CASE("a committee needs the memory of its largest member") {
     }
 }
 
+TEST_CASE("a file of several members is a committee, and no engine") {
+    const std::string path = std::string(QDML_GOLDEN) + "/broken/good-committee.qdml";
+    Committee committee({path, path}, Precision::float64);
+    REQUIRE(committee.size() == 4);
+    for (int m = 0; m < 4; ++m) {
+        CHECK(committee.info(m).member == m % 2);
+        CHECK(committee.info(m).path == path);
+        CHECK(committee.info(m).distances_seen == std::vector<double>{0, 2.4, 2.4, 0});
+    }
+    try {
+        Engine engine(path);
+        FAIL("an engine of two potentials");
+    } catch (const qdml::Error& error) {
+        CHECK(error.code() == "several_members");
+        CHECK(std::string(error.what()).find("holds 2 members") != std::string::npos);
+    }
+    Engine alone(std::string(QDML_GOLDEN) + "/broken/good.qdml", Precision::float64);
+    auto s = random_structure(12, 55);
+    for (auto& species : s.species) {
+        species %= 2;
+    }
+    const Edges edges(s, committee.cutoff());
+    std::vector<qdml::Result> members;
+    committee.compute(edges.graph, {true, true}, nullptr, 0, 4, members);
+    for (const auto& member : members) {  // the stored members are good.qdml twice
+        check_same(member, evaluate(alone, s, {true, true}));
+    }
+}
+
 TEST_CASE("averages of a committee") {
     std::vector<qdml::Result> members(2);
     for (std::size_t m = 0; m < 2; ++m) {

@@ -15,7 +15,7 @@ namespace {
 
 std::string code_of(const std::string& path) {
     try {
-        qdml::read_model(path);
+        qdml::read_members(path);
     } catch (const qdml::Error& error) {
         CHECK(std::string(error.what()).find(path) == 0);  // names the file
         return error.code();

@@ -192,6 +192,14 @@ void change_architecture(json& document, std::mt19937& random) {
     if (second_format) {
         document["format"] = 2;
     }
+    document.erase("members");
+    if (below(random, 4) == 0) {
+        document["format"] = 3;
+        const json member = {{"hash", nullptr},   {"training", json::object()},
+                             {"proof", nullptr},  {"distances_seen", json::object()},
+                             {"parent", nullptr}, {"description", ""}};
+        document["members"] = json(2 + below(random, 2), member);
+    }
     json& architecture = document["architecture"];
     architecture = json::object();
     const bool separated = second_format && below(random, 2) != 0;
@@ -205,17 +213,14 @@ void change_architecture(json& document, std::mt19937& random) {
 
 /// Header entries and data that fit the document; old values are kept as far as they reach.
 void mend_tensors(Parts& parts, std::size_t max_size, std::mt19937& random) {
-    qdml::Model model;
+    std::vector<qdml::Model> members;
     try {
-        qdml::read_document("", parts.document, model);
+        members = qdml::read_document("", parts.document);
     } catch (const qdml::Error&) {
         return;
     }
-    const auto n_species = static_cast<std::int64_t>(model.info.species.size());
-    auto shapes = qdml::family_of(model.kind)->shapes(model);
-    if (below(random, 2) != 0) {
-        shapes["zbl.r_max"] = {n_species, n_species};
-    }
+    const auto shapes =
+        qdml::file_shapes(members[0], members.size(), below(random, 2) != 0);
     const bool single = below(random, 2) != 0;
     const std::size_t size = single ? 4 : 8;
     json header = json::object();
@@ -240,10 +245,12 @@ void mend_tensors(Parts& parts, std::size_t max_size, std::mt19937& random) {
     for (const auto& [name, shape] : shapes) {
         const auto begin = header[name]["data_offsets"][0].get<std::size_t>() / size;
         const auto stop = header[name]["data_offsets"][1].get<std::size_t>() / size;
-        const bool radial = shape.size() == 3 && name.find("radial") != std::string::npos;
-        const auto tail = radial ? static_cast<std::size_t>(3 * shape[1] * shape[2]) : 0;
+        const bool radial = shape.size() >= 3 && name.find("radial") != std::string::npos;
+        const std::size_t row = radial ? static_cast<std::size_t>(shape.end()[-1] * shape.end()[-2]) : 1;
+        const std::size_t of_member = (stop - begin) / members.size();
         for (std::size_t i = begin; i < stop; ++i) {
-            const double value = i + tail >= stop && radial ? 0.0 : 0.25;
+            const bool tail = radial && (i - begin) % of_member + 3 * row >= of_member;
+            const double value = tail ? 0.0 : 0.25;
             const float narrow = static_cast<float>(value);
             const void* from = single ? static_cast<const void*>(&narrow) : &value;
             std::memcpy(parts.data.data() + i * size, from, size);

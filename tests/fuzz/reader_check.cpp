@@ -10,7 +10,7 @@
 #include <set>
 #include <stdexcept>
 
-#include "qdml/engine.hpp"
+#include "qdml/committee.hpp"
 
 namespace qdml_fuzz {
 namespace {
@@ -57,17 +57,17 @@ private:
 };
 
 /// Five atoms within a cutoff of each other, one of them of no species of the model.
-void evaluate(qdml::Engine& engine) {
+void evaluate(qdml::Committee& committee) {
     constexpr int n = 5;
     constexpr double fraction[n][3] = {
         {0, 0, 0}, {0.4, 0.1, 0}, {-0.2, 0.5, 0.3}, {0.1, -0.6, 0.7}, {0.9, 0.2, -0.1}};
     const double cell[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     const bool pbc[3] = {false, false, false};
-    const double cutoff = engine.info().cutoff;
+    const double cutoff = committee.cutoff();
     double positions[3 * n];
     int species[n];
     for (int i = 0; i < n; ++i) {
-        species[i] = i == 4 ? -1 : i % static_cast<int>(engine.info().species.size());
+        species[i] = i == 4 ? -1 : i % static_cast<int>(committee.species().size());
         for (int k = 0; k < 3; ++k) {
             positions[3 * i + k] = cutoff * fraction[i][k];
         }
@@ -80,11 +80,13 @@ void evaluate(qdml::Engine& engine) {
                                    list.row_start.data(),
                                    list.neighbor.data(),
                                    list.edge_vector.data()};
-        qdml::Result result;
-        engine.compute(graph, {true, true}, nullptr, result);
-        promise(result.force.size() == 3 * n && result.atom_energy.size() == n &&
-                    result.atom_virial.size() == 9 * n,
-                "sizes of the results");
+        std::vector<qdml::Result> results;
+        committee.compute(graph, {true, true}, nullptr, 0, committee.size(), results);
+        for (const auto& result : results) {
+            promise(result.force.size() == 3 * n && result.atom_energy.size() == n &&
+                        result.atom_virial.size() == 9 * n,
+                    "sizes of the results");
+        }
     } catch (const qdml::Error& error) {  // a cutoff near zero puts all atoms at one place
         promise(error.code() == "graph_invalid" || error.code() == "value_invalid",
                 std::string("code of ") + error.what());
@@ -93,11 +95,14 @@ void evaluate(qdml::Engine& engine) {
 
 std::string load(const std::string& path, qdml::Precision precision) {
     try {
-        qdml::Engine engine(path, precision);
-        promise(!engine.info().species.empty() && engine.info().n_layers > 0 &&
-                    engine.info().hash.size() == 64,
-                "description of a loaded potential");
-        evaluate(engine);
+        qdml::Committee committee({path}, precision);
+        for (int m = 0; m < committee.size(); ++m) {
+            const auto& info = committee.info(m);
+            promise(!info.species.empty() && info.n_layers > 0 && info.hash.size() == 64 &&
+                        info.member == m,
+                    "description of a loaded potential");
+        }
+        evaluate(committee);
         return "ok";
     } catch (const qdml::Error& error) {
         const std::string message = error.what();

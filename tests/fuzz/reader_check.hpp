@@ -8,8 +8,8 @@
 
 namespace qdml_fuzz {
 
-/// Load `data` through Engine(path) in both precisions and, when it is a potential, evaluate five
-/// atoms with it. Returns the error code of the reader, or "ok".
+/// Load `data` through Committee in both precisions and, when it holds potentials, evaluate five
+/// atoms with each. Returns the error code of the reader, or "ok".
 ///
 /// Throws std::logic_error when the library breaks its promises: another exception than qdml::Error,
 /// an unknown code, a message without the path or longer than 1000 bytes beyond it, two precisions

@@ -155,8 +155,26 @@ def degree_3() -> Draft:
     return draft
 
 
-def at(path: str, value: object) -> bytes:
-    """The good file with one entry of the document set, e.g. `architecture.layers.0.l_in`."""
+def committee() -> Draft:
+    """Format 3: two members, every tensor with one axis more."""
+    draft = Draft()
+    member = {
+        "hash": None,
+        "training": {},
+        "distances_seen": {"Cd-Se": 2.4},
+        "proof": None,
+        "parent": None,
+        "description": "",
+    }
+    draft.document |= {"format": 3, "members": [member, copy.deepcopy(member)]}
+    for name, values in draft.values.items():
+        draft.shapes[name] = [2, *draft.shapes[name]]
+        draft.values[name] = values + values
+    return draft
+
+
+def at(path: str, value: object, draft: Draft | None = None) -> bytes:
+    """The draft (the good file) with one entry of its document set, e.g. `members.0.hash`."""
 
     def change(draft: Draft) -> None:
         *parents, last = [int(k) if k.isdigit() else k for k in path.split(".")]
@@ -165,11 +183,11 @@ def at(path: str, value: object) -> bytes:
             place = place[key]
         place[last] = value
 
-    return edited(change)
+    return edited(change, draft)
 
 
-def without(path: str) -> bytes:
-    """The good file with one entry of the document removed."""
+def without(path: str, draft: Draft | None = None) -> bytes:
+    """The draft (the good file) with one entry of its document removed."""
 
     def change(draft: Draft) -> None:
         *parents, last = [int(k) if k.isdigit() else k for k in path.split(".")]
@@ -178,7 +196,14 @@ def without(path: str) -> bytes:
             place = place[key]
         del place[last]
 
-    return edited(change)
+    return edited(change, draft)
+
+
+def numbered(number: int) -> Draft:
+    """The good file with another format number."""
+    draft = Draft()
+    draft.document["format"] = number
+    return draft
 
 
 def entry(name: str, **changes: object) -> bytes:
@@ -191,8 +216,8 @@ def entry(name: str, **changes: object) -> bytes:
     return edited(change)
 
 
-def value(name: str, index: int, number: float) -> bytes:
-    return edited(lambda draft: draft.values[name].__setitem__(index, number))
+def value(name: str, index: int, number: float, draft: Draft | None = None) -> bytes:
+    return edited(lambda d: d.values[name].__setitem__(index, number), draft)
 
 
 def removed(name: str) -> bytes:
@@ -260,7 +285,40 @@ def cases() -> dict[str, tuple[str, bytes]]:
         "good-format-2": ("ok", at("format", 2)),
         "good-degree-3": ("ok", degree_3().bytes()),
         "good-separated": ("ok", separated().bytes()),
-        "format-3": ("format_from_the_future", at("format", 3)),
+        "good-format-3": ("ok", at("format", 3)),
+        "good-committee": ("ok", committee().bytes()),
+        "good-members-in-format-2": ("ok", at("members", "unknown here", numbered(2))),
+        "format-4": ("format_from_the_future", at("format", 4)),
+        "members-in-format-2": ("tensor_shape", at("format", 2, committee())),
+        "members-with-tensors-of-one": (
+            "tensor_shape",
+            at("members", committee().document["members"], numbered(3)),
+        ),
+        "members-text": ("value_invalid", at("members", "two", committee())),
+        "members-1": (
+            "value_invalid",
+            at("members", committee().document["members"][:1], committee()),
+        ),
+        "members-65": (
+            "value_invalid",
+            at("members", committee().document["members"][:1] * 65, committee()),
+        ),
+        "members-number": ("value_invalid", at("members", [1, 2], committee())),
+        "members-3-of-2": (
+            "tensor_shape",
+            at("members", committee().document["members"][:1] * 3, committee()),
+        ),
+        "member-hash-number": ("value_invalid", at("members.1.hash", 1, committee())),
+        "member-distance-text": (
+            "value_invalid",
+            at("members.0.distances_seen", {"Cd-Se": "2.4"}, committee()),
+        ),
+        "member-nan": ("not_finite", value("energy.reference", 3, NAN, committee())),
+        "member-radial-at-the-cutoff": (
+            "radial_not_zero_at_cutoff",
+            value("layers.1.radial", 5 * 32 - 1, 1e-300, committee()),
+        ),
+        "member-zbl-asymmetric": ("value_invalid", value("zbl.r_max", 5, 1.9, committee())),
         "separated-in-format-1": ("architecture_unknown", edited(in_format(1), separated())),
         "degree-3-in-format-1": ("value_invalid", edited(in_format(1), degree_3())),
         "separated-with-summed-tensors": ("tensor_shape", edited(as_separated)),
@@ -314,6 +372,8 @@ def cases() -> dict[str, tuple[str, bytes]]:
     }
     for key in ("tool", "architecture", "species", "units", "level_of_theory", "proof", "parent"):
         table[f"no-{key}"] = ("key_missing", without(key))
+    for key in ("hash", "training", "distances_seen", "proof", "parent", "description"):
+        table[f"no-member-{key}"] = ("key_missing", without(f"members.1.{key}", committee()))
     for key in ("kind", "cutoff", "readout", "layers.0.l_out"):
         table[f"no-architecture-{key}"] = ("key_missing", without(f"architecture.{key}"))
     for name, path, bad in (

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lammps_cases import CASES
-from lammps_runner import SYMBOLS, measure, read_columns, read_results, run_ok, system, write_data
+from lammps_runner import (
+    SYMBOLS,
+    measure,
+    read_columns,
+    read_results,
+    run,
+    run_ok,
+    system,
+    write_data,
+)
+from qdml.committee import read_members, write_committee
 from qdml.lammps import lammps_environment
 
 UNIT = {"metal": 1.0, "real": 23.060549}  # per eV
@@ -244,6 +255,33 @@ def test_restart_files_know_what_the_atoms_follow(twins, tmp_path):
     output = run_ok(tmp_path, deck, ranks=2)
     assert output.count("committee of 3: the first alone") == 2
     assert "4 of 11 evaluations were of all 3 members" in output  # 0, 4, 8 and the last
+
+
+def test_one_file_with_members_equals_their_files(twins, tmp_path):
+    """Same bits, same spread; a restart file knows the committee by its one hash."""
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    write_committee(tmp_path / "all.qdml", [read_members(path)[0] for path in twins])
+    files = " ".join(str(member) for member in twins)
+    decks = [
+        system(Path(), "a.data", pair=f"pair_style qdml\npair_coeff * * {names} Cd Se Cl")
+        + "compute values all pair qdml\n"
+        + measure(name).replace("step pe", "step c_values[1] pe")
+        + f'print "$(c_values[1]:%.17g) $(c_values[2]:%.17g)" file {name}.values\n'
+        for name, names in (
+            ("files", files),
+            ("packed", "all.qdml"),
+            ("both", f"all.qdml {twins[1]}"),
+        )
+    ]
+    again = "thermo_style one\nwrite_restart a.restart\nclear\nread_restart a.restart\nrun 0\n"
+    output = run_ok(tmp_path, "\nclear\n".join(decks) + again, ranks=2)
+    one, many = (read_results(tmp_path, name) for name in ("packed", "files"))
+    np.testing.assert_array_equal(one.forces, many.forces)
+    assert (tmp_path / "packed.values").read_text() == (tmp_path / "files.values").read_text()
+    assert output.count("committee of 4") == 2
+    shutil.copy(twins[0], tmp_path / "all.qdml")
+    done = run(tmp_path, "read_restart a.restart\nrun 0\n", ranks=2)
+    assert "all.qdml has changed since the restart file was written" in done.stdout
 
 
 def test_one_member_twice_equals_that_member(model, tmp_path):

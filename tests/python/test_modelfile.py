@@ -16,7 +16,7 @@ import pytest
 from qdml import _native as native
 from qdml.cartesian import PARTNERS, PATHS, layer_terms
 from qdml.errors import ModelFileError
-from qdml.modelfile import content_hash, parse_model, read_model, write_model
+from qdml.modelfile import content_hash, parse_model, read_file, read_model, write_model
 from safetensors.numpy import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,13 +33,13 @@ def code_of(read, path) -> str:
     return "ok"
 
 
-@pytest.mark.parametrize("reader", [read_model, native.Engine], ids=["python", "native"])
+@pytest.mark.parametrize("reader", [read_file, native.Engine], ids=["python", "native"])
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_each_broken_file_has_its_code(name, reader):
     assert code_of(reader, BROKEN / name) == CASES[name]
 
 
-@pytest.mark.parametrize("reader", [read_model, native.Engine], ids=["python", "native"])
+@pytest.mark.parametrize("reader", [read_file, native.Engine], ids=["python", "native"])
 def test_missing_file_and_folder_cannot_be_opened(reader, tmp_path):
     assert code_of(reader, tmp_path / "nothing.qdml") == "cannot_open"
     assert code_of(reader, tmp_path) == "cannot_open"
@@ -67,7 +67,7 @@ def test_both_readers_agree_on_damaged_bytes(tmp_path):
         for _ in range(rng.integers(1, 4)):
             data[rng.integers(0, len(good) if rng.random() < 0.2 else 2600)] = rng.integers(0, 256)
         path.write_bytes(data[: rng.integers(0, len(data))] if rng.random() < 0.2 else data)
-        codes = [code_of(read, path) for read in (read_model, native.Engine)]
+        codes = [code_of(read, path) for read in (read_file, native.Engine)]
         assert codes[0] == codes[1], bytes(data[:200])
         seen.add(codes[0])
     assert len(seen) > 6
@@ -76,7 +76,7 @@ def test_both_readers_agree_on_damaged_bytes(tmp_path):
 def test_both_readers_agree_on_the_inputs_of_the_fuzzer():
     inputs = sorted((ROOT / "tests/fuzz/corpus").iterdir())
     assert len(inputs) > 100
-    found = {p.name: [code_of(read, p) for read in (read_model, native.Engine)] for p in inputs}
+    found = {p.name: [code_of(read, p) for read in (read_file, native.Engine)] for p in inputs}
     assert {name: codes for name, codes in found.items() if codes[0] != codes[1]} == {}
 
 

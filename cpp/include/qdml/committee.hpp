@@ -15,7 +15,7 @@ namespace qdml {
 
 class Committee {
 public:
-    /// Read the files, in this order. Throws Error of a file that is refused, `species_differ` for members whose elements
+    /// Read the files, in this order; a file may hold several members. Throws Error of a file that is refused, `species_differ` for members whose elements
     /// are not the same set, `value_invalid` for no file at all.
     explicit Committee(const std::vector<std::string>& paths, Precision precision = Precision::mixed,
                        const DeviceChoice& choice = {});

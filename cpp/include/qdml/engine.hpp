@@ -18,7 +18,7 @@ namespace qdml {
 /// set_memory_limit), `memory_limit` (the work arrays do not fit into the bound set, or into the card), `isa_unavailable`
 /// (environment variable QDML_ISA asks for kernels this processor lacks), `device_unavailable` (Device::gpu and what is
 /// missing for it), `device_failed` (a call of the CUDA runtime failed), `species_differ` (members of a
-/// committee, qdml/committee.hpp).
+/// committee, qdml/committee.hpp), `several_members` (Engine was given the file of a committee).
 class Error : public std::runtime_error {
 public:
     Error(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from qdml.modelfile import content_hash, read_model
+from qdml.modelfile import content_hash, read_file
 
 ERRORS = {
     "energy_rmse_mev_per_atom": "energy RMSE, meV/atom",
@@ -39,7 +39,7 @@ def info(
     if model.suffix in {".xyz", ".extxyz"}:
         _structure(model, as_json)
         return
-    document, tensors = read_model(model)
+    document, tensors = read_file(model)
     summary = summarise(model, document, sum(a.size for a in tensors.values()), tensors)
     if as_json:
         typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
@@ -81,8 +81,9 @@ def _structure(path: Path, as_json: bool) -> None:
 def summarise(
     path: Path, document: dict[str, Any], n_numbers: int, tensors: dict[str, Any]
 ) -> dict[str, Any]:
-    """The document with the hash, the size and the reference energies (eV) beside it."""
-    reference = zip(document["species"], tensors["energy.reference"].tolist(), strict=True)
+    """The document with the hash, the size and the reference energies (eV, averages) beside it."""
+    references = tensors["energy.reference"].reshape(-1, len(document["species"])).mean(axis=0)
+    reference = zip(document["species"], references.tolist(), strict=True)
     return {
         "file": str(path),
         "hash": content_hash(path),
@@ -127,6 +128,15 @@ def as_table(summary: dict[str, Any]) -> Table:
         rows["shortest distances seen"] = ", ".join(
             f"{pair} {r:.2f} Å" for pair, r in summary["distances_seen"].items()
         )
+    for k, member in enumerate(summary.get("members", []), 1):
+        told = [f"SHA-256 {member['hash']}" if member["hash"] else "without a file of its own"]
+        told += [
+            f"{label} {member['training'][key]:.2f}"
+            for key, label in ERRORS.items()
+            if isinstance(member["training"].get(key), int | float)
+        ]
+        told += [member["description"]] if member["description"] else []
+        rows[f"member {k}"] = "\n".join(told)
     proof = summary["proof"]
     rows["export proof"] = (
         ", ".join(f"{k}: {v}" for k, v in proof.items()) if proof else "none in the file"

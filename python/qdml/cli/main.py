@@ -27,6 +27,7 @@ COMMANDS = {
     "analyse": ("qdml.cli.analyse", "Write one HTML report of a fit and a LAMMPS run."),
     "film": ("qdml.cli.film", "Put copies of a dot with its shell into a film."),
     "info": ("qdml.cli.info", "Describe a .qdml file or a structure."),
+    "committee": ("qdml.cli.committee", "Pack several fits into one .qdml file."),
     "plugin-path": ("qdml.cli.plugin_path", "Print the folder for LAMMPS_PLUGIN_PATH."),
 }
 
