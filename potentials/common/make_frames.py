@@ -231,6 +231,7 @@ def main(material: str, sampler: str, output: str) -> None:
     frames = queue(plan, everything())
     ase.io.write(output, frames)
     print(f"{output}: {len(frames)} frames of {len({f.info['origin'] for f in frames})} origins")
+    print(f"label them: qdml label {output} -o labelled.extxyz --code cp2k --cutoff {plan.cutoff}")
 
 
 if __name__ == "__main__":

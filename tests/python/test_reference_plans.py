@@ -20,6 +20,8 @@ COMMON = Path(__file__).resolve().parents[2] / "potentials" / "common"
 @pytest.fixture(scope="module")
 def plans():
     sys.path.insert(0, str(COMMON))
+    for name in ("make_frames", "materials"):  # CdSe has a make_frames of its own
+        sys.modules.pop(name, None)
     try:
         import make_frames
         import materials
