@@ -42,7 +42,7 @@ def versions_section(inputs: Inputs, config_expected: bool = True) -> Section:
         parts.append(missing(inputs, "model", "the potential"))
     numbers["files"] = {str(path): sha256(path) for path in _files(inputs)}
     rows = [[Path(path).name, digest[:16] + "…"] for path, digest in numbers["files"].items()]
-    parts.append(html.table(["file read", "SHA-256 (first 16 digits; all in report.json)"], rows))
+    parts.append(html.table(["file read", "SHA-256 (first 16 digits; all in the JSON file)"], rows))
     model_hash = numbers.get("model", {}).get("hash")
     if inputs.evaluation and model_hash and inputs.evaluation.head["model_hash"] != model_hash:
         parts.append(

@@ -105,6 +105,7 @@ def sample(
         if keep is not None:
             status.update(f"choosing {keep} of {n_made} frames")
             frames = select_diverse(frames, keep)
+    output.parent.mkdir(parents=True, exist_ok=True)
     ase.io.write(output, frames)
     origins = ", ".join(sorted({frame.info["origin"] for frame in frames}))
     console.print(f"{output}: {len(frames)} of {n_made} frames; origins {origins}", soft_wrap=True)
