@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from qdml.committee import read_members, write_committee
 from qdml.errors import ConfigError, EngineError
 from rich.console import Console
 
@@ -121,7 +122,10 @@ def remove_previous(folder: Path) -> None:
 
 
 def write_potentials(fit: Fit, path: Path, unproven: bool, console: Console) -> list[Path]:
-    """Export every member: `path`, or in a committee `path` with -0, -1, ... before the ending."""
+    """Export every member: `path`, or in a committee `path` with -0, -1, ... before the ending.
+
+    Returns these files. A committee is written into one file as well, `path` with -committee.
+    """
     members = fit.best_members
     if len(members) == 1:
         write_potential(fit, members[0], path, fit.seeds[0], unproven, console)
@@ -129,6 +133,10 @@ def write_potentials(fit: Fit, path: Path, unproven: bool, console: Console) -> 
     paths = [path.with_name(f"{path.stem}-{k}{path.suffix}") for k in range(len(members))]
     for member, target, seed in zip(members, paths, fit.seeds, strict=True):
         write_potential(fit, member, target, seed, unproven, console)
+    together = path.with_name(f"{path.stem}-committee{path.suffix}")
+    packed = [member for target in paths for member in read_members(target)]
+    write_committee(together, packed, [p.name for p in paths], fit.config.description)
+    console.print(f"export: {together}, all members", highlight=False, soft_wrap=True)
     return paths
 
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
-from qdml.modelfile import read_model
+from qdml.committee import read_members
+from qdml.modelfile import content_hash, read_model
 from qdml_train.committee import (
     Spread,
     calibration,
@@ -101,6 +102,12 @@ def test_every_member_becomes_a_file(data, tmp_path):
     assert not (tmp_path / "fit" / "model.qdml").exists()
     assert np.abs(tensors[0]["embedding.weight"] - tensors[1]["embedding.weight"]).max() > 0.1
     assert "committee of 2" in console.file.getvalue()
+    together = read_members(tmp_path / "fit" / "model-committee.qdml")
+    assert len(together) == 2
+    for k, member in enumerate(together):
+        assert member.hash == content_hash(tmp_path / "fit" / f"model-{k}.qdml")
+        for name, values in tensors[k].items():
+            np.testing.assert_array_equal(member.tensors[name], values)
 
 
 # -- the statistics by hand -----------------------------------------------------------------------
