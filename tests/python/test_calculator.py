@@ -125,6 +125,16 @@ def test_info_prints_json_and_a_table(model, info):
         assert text in out
 
 
+def test_info_of_a_file_of_clebsch_gordan_paths(tmp_path, info):
+    from path_models import random_path_model
+
+    code, out, _ = info(random_path_model(tmp_path / "paths.qdml", ("Cd", "Se")))
+    assert code == 0
+    assert "clebsch-gordan, " in out
+    assert "paths of each layer" in out
+    assert "0e" in out
+
+
 def test_info_of_a_bad_file_is_one_message_and_exit_code_2(tmp_path, info):
     bad = tmp_path / "bad.qdml"
     bad.write_bytes(b"short")
