@@ -126,9 +126,13 @@ def test_info_prints_json_and_a_table(model, info):
 
 
 def test_info_of_a_file_of_clebsch_gordan_paths(tmp_path, info):
-    from path_models import random_path_model
+    from path_models import CASES, architecture, random_path_model
 
-    code, out, _ = info(random_path_model(tmp_path / "paths.qdml", ("Cd", "Se")))
+    path, _, _ = random_path_model(
+        tmp_path / "paths.qdml", architecture(**next(iter(CASES.values())))
+    )
+
+    code, out, _ = info(path)
     assert code == 0
     assert "clebsch-gordan, " in out
     assert "paths of each layer" in out
