@@ -26,7 +26,7 @@ from qdml.errors import QdmlError
 from qdml.label.frames import suitable_mesh
 from qdml.sample import cells, clusters, molecules
 from qdml.sample.dynamics import make_calculator, sample_md
-from qdml.sample.thermal import rattle_thermally
+from qdml.sample.thermal import rattle_thermally, shaken
 
 TIMESTEP, FRICTION, STEPS = 2.5, 0.03, 60  # fs, 1/fs, steps between frames: decorrelated
 WALLS = (0.7, 0.85, 1.1)
@@ -99,13 +99,6 @@ def bulk_frames(plan: Plan, calculator: Calculator) -> Iterator[tuple[str, Atoms
         start = cells.randomly_strained(plan.supercell, 0.015, rng)
         for frame in heated(start, calculator, origin, temperature, 2, 0):
             yield origin, frame
-
-
-def shaken(atoms: Atoms, number: int, width: float = 0.05) -> Atoms:
-    """Copy with normal displacements (A) that break the symmetry of the construction."""
-    frame = atoms.copy()
-    frame.positions += np.random.default_rng(number).normal(0.0, width, frame.positions.shape)
-    return frame
 
 
 def slab_frames(plan: Plan, calculator: Calculator) -> Iterator[tuple[str, Atoms]]:

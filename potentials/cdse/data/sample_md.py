@@ -24,6 +24,7 @@ from plan_surfaces import DOTS
 from qdml.build import build_dot
 from qdml.sample import clusters, polar_slabs, slabs
 from qdml.sample.dynamics import sample_md
+from qdml.sample.thermal import shaken
 
 HELD_OUT = (4, 6)
 """(CdSe)4(CdCl2)6 is the composition of the held-out dot Cd10Se4Cl12: no isomer of it trains."""
@@ -81,13 +82,6 @@ def cluster_starts() -> Iterator[Start]:
         for _ in range(2):
             cluster = clusters.order_ions(clusters.random_cluster(m, n, rng))
             yield Start(f"mol-CdSe{m}-CdCl2-{n}", cluster, (300, 600))
-
-
-def shaken(atoms: Atoms, seed: int, width: float = 0.05) -> Atoms:
-    """Copy with normal displacements (A) that break the symmetry of the construction."""
-    frame = atoms.copy()
-    frame.positions += np.random.default_rng(seed).normal(0.0, width, frame.positions.shape)
-    return frame
 
 
 def without_unit(slab: Atoms) -> Atoms:

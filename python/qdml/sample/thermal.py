@@ -72,3 +72,10 @@ def rattle_thermally(
     frame.positions += np.round(displacement - displacement.mean(axis=0), 4)
     frame.info["temperature"] = float(temperature)
     return frame
+
+
+def shaken(atoms: Atoms, seed: int, width: float = 0.05) -> Atoms:
+    """Copy with normal displacements (A) that break the symmetry of a construction."""
+    frame = atoms.copy()
+    frame.positions += np.random.default_rng(seed).normal(0.0, width, frame.positions.shape)
+    return frame

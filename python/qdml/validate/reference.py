@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from qdml.analyse.surface import REGIONS, bond_length, coordination, find_pairs, find_roles
+from qdml.analyse.surface import REGIONS, coordination, find_pairs, find_roles
 from qdml.errors import DataError
 from qdml.validate.crystal import EquationOfState, fit_pressures
 from qdml.validate.targets import CURVE_RANGE
@@ -165,8 +165,6 @@ def _regions(frame: Atoms) -> dict[str, np.ndarray]:
         return {"surface": np.ones(len(frame), bool)}
     atoms = frame.copy()
     atoms.pbc = [axis not in vacuum_axes(frame) for axis in VACUUM]
-    symbols = sorted(set(atoms.symbols))
-    reach = max(bond_length(a, b) for a in symbols for b in symbols)
-    region = coordination(atoms, find_pairs(atoms, reach), roles).region
+    region = coordination(atoms, find_pairs(atoms, roles.reach), roles).region
     masks = {name: region == index for index, name in enumerate(REGIONS)}
     return {name: mask for name, mask in masks.items() if mask.any()}

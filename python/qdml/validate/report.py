@@ -16,7 +16,7 @@ import qdml
 from qdml.analyse import figures_md, html
 from qdml.analyse.rdf import collect
 from qdml.analyse.report import plain
-from qdml.analyse.surface import REGIONS, bond_length, coordination, find_pairs, find_roles
+from qdml.analyse.surface import REGIONS, coordination, find_pairs, find_roles
 from qdml.build import build_dot, preset
 from qdml.errors import ConfigError, DataError
 from qdml.validate import dynamics, figures, observables, rows, targets
@@ -229,8 +229,7 @@ def _groups(atoms: Atoms) -> dict[str, np.ndarray]:
     groups = {symbol: names == symbol for symbol in sorted(set(names))}
     roles = find_roles(set(names.tolist()))
     if roles is not None:
-        reach = max(bond_length(a, b) for a in groups for b in groups)
-        region = coordination(atoms, find_pairs(atoms, reach), roles).region
+        region = coordination(atoms, find_pairs(atoms, roles.reach), roles).region
         for index, region_name in enumerate(REGIONS[:2]):
             if (region == index).any():
                 groups[region_name] = region == index
