@@ -414,14 +414,7 @@ void Evaluator<real>::evaluate(const Graph& graph, const Request& request, Excha
     if (request.centroid_virial) {
         centroid_virial(graph, exchange, result);
     }
-    result.energy = 0.0;
-    for (const double e : work_->atom_energy) {
-        result.energy += e;
-    }
-    result.atom_energy.clear();
-    if (request.atom_energy) {
-        result.atom_energy = work_->atom_energy;
-    }
+    store_energies(work_->atom_energy, request, result);
 }
 
 template class Evaluator<float>;

@@ -53,4 +53,17 @@ void read_out(const Weights& weights, const Kernels<real>& kernels, const Tile& 
     linear(weights.readout[0].transposed(), rows_of(grad, 1), h);
 }
 
+/// Put the energies of the local atoms [n_local] (eV) and their sum, in order, into a result.
+inline void store_energies(const std::vector<double>& atom_energy, const Request& request,
+                           Result& result) {
+    result.energy = 0.0;
+    for (const double e : atom_energy) {
+        result.energy += e;
+    }
+    result.atom_energy.clear();
+    if (request.atom_energy) {
+        result.atom_energy = atom_energy;
+    }
+}
+
 }  // namespace qdml

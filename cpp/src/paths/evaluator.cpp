@@ -421,14 +421,7 @@ void PathEvaluator<real>::evaluate(const Graph& graph, const Request& request, E
     }
     work_->edges.add_forces(graph, request.atom_virial, result);
     result.centroid_virial.clear();
-    result.energy = 0.0;
-    for (const double e : work_->atom_energy) {
-        result.energy += e;
-    }
-    result.atom_energy.clear();
-    if (request.atom_energy) {
-        result.atom_energy = work_->atom_energy;
-    }
+    store_energies(work_->atom_energy, request, result);
 }
 
 template class PathEvaluator<float>;
