@@ -64,3 +64,37 @@ def draw(document: dict[str, Any], path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def draw_drifts(rows: list[dict[str, Any]], limit: float, path: Path) -> None:
+    """Write the PNG of `nve_drift.py`: total energy per atom over time, a panel per potential."""
+    models = list(dict.fromkeys(r["model"] for r in rows))
+    figure, axes = plt.subplots(
+        1, len(models), figsize=(6 * len(models), 3.8), squeeze=False, sharey=True
+    )
+    for axis, model in zip(axes[0], models, strict=True):
+        mine = [r for r in rows if r["model"] == model]
+        for row, colour in zip(mine, ("#2b6cb0", "#d55e00", "#4c9f70", "#8b5fbf"), strict=False):
+            time, energy = row["curve"]["time_ps"], row["curve"]["energy_ev_per_atom"]
+            drift, error = 1e6 * row["drift_ev_per_atom_ps"], 1e6 * row["standard_error"]
+            axis.plot(
+                time, [1e6 * (e - energy[0]) for e in energy], color=colour, linewidth=0.8,
+                label=f"{row['precision']}: {drift:+.2g} ± {error:.1g} µeV/atom/ps",
+            )  # fmt: skip
+        end = max(r["length_ps"] for r in mine)
+        axis.fill_between(
+            [0, end], [0, -1e6 * limit * end], [0, 1e6 * limit * end], color="#9a9a9a", alpha=0.2,
+            linewidth=0, label=f"limit ±{1e6 * limit:g} µeV/atom/ps",
+        )  # fmt: skip
+        row = mine[0]
+        axis.set_title(
+            f"{model}: {row['formula']}, {row['mean_temperature_k']:.0f} K, "
+            f"steps of {row['timestep_fs']:g} fs", fontsize=10,
+        )  # fmt: skip
+        axis.set_xlabel("time (ps)")
+        axis.grid(alpha=0.3)
+        axis.legend(frameon=False, fontsize=9, loc="lower left")
+    axes[0, 0].set_ylabel("total energy per atom, less the first (µeV)")
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)

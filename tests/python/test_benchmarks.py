@@ -7,17 +7,23 @@ import json
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from ase import Atoms
 from models import architecture
+from qdml.analyse.drift import Drift
 from qdml.cartesian import n_terms
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+import cdse_dot_dynamics
 import dft_timing
 import gpu
 import lammps_film
+import nve_drift
 from engine import compare, resumable
 from support import counts, lammps_run, machine, rows
+from support.figure import draw_drifts
 from support.structures import MODELS
 
 
@@ -165,3 +171,76 @@ def test_gpu_stages_stop_when_their_time_is_over(tmp_path):
     assert gpu.main(["--emulated", "--results", str(tmp_path), "--minutes", "0"]) == 0
     stages = json.loads((tmp_path / "gpu-emulated-device.json").read_text())["stages"]
     assert stages["build"] == {"status": "skipped", "found": "no time left", "seconds": 0.0}
+
+
+def test_curve_of_a_long_run_is_kept_as_means_over_equal_times():
+    time = np.arange(2001) * 0.05
+    energy = 1e-7 * time
+    drift = Drift(time, energy, None, 1e-7, 1e-10, 0.0, 0.0, 1.0, 86, "NVE")
+    curve = nve_drift.thinned(drift)
+    assert len(curve["time_ps"]) == nve_drift.KEPT
+    assert np.allclose(curve["energy_ev_per_atom"], 1e-7 * np.array(curve["time_ps"]), atol=1e-12)
+
+
+def test_figure_of_the_drift_has_a_panel_per_potential(tmp_path):
+    row = {
+        "precision": "mixed", "length_ps": 1.0, "drift_ev_per_atom_ps": 1e-8, "formula": "Cd2Se",
+        "standard_error": 1e-9, "mean_temperature_k": 300.0, "timestep_fs": 2.0,
+        "curve": {"time_ps": [0.0, 1.0], "energy_ev_per_atom": [0.0, 1e-8]},
+    }  # fmt: skip
+    sizes = []
+    for models in (["a.qdml"], ["a.qdml", "b.qdml"]):
+        picture = tmp_path / f"{len(models)}.png"
+        draw_drifts([row | {"model": m} for m in models], 1e-6, picture)
+        sizes.append(plt.imread(picture).shape[1])
+    assert sizes[1] == pytest.approx(2 * sizes[0], rel=0.02)
+
+
+def test_angle_at_a_centre_over_frames():
+    # two bonds at 90 degrees in one frame, at 120 in the other: 105 +- 15
+    def frame(angle: float) -> Atoms:
+        x, y = 2.6 * np.cos(np.radians(angle)), 2.6 * np.sin(np.radians(angle))
+        return Atoms("SeCd2", [[0, 0, 0], [2.6, 0, 0], [x, y, 0]])
+
+    mean, width = cdse_dot_dynamics.angle_between([frame(90), frame(120)], "Cd", "Se", 3.4)
+    assert (mean, width) == pytest.approx((105.0, 15.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "dft", "inside", "outside"),
+    [
+        ("Cd-Se mean", 2.7, 2.72, 2.73),
+        ("Cd-Se width", 0.12, 0.131, 0.133),
+        ("formate tilted", 0.79, 0.75, 0.73),
+        ("Cd-Se-Cd angle", 106.0, 106.9, 107.1),
+        ("Cd-Se-Cd angle width", 9.6, 10.5, 10.7),
+    ],
+)
+def test_verdicts_of_the_dot_have_their_tolerances(name, dft, inside, outside):
+    assert cdse_dot_dynamics.verdict(name, dft, inside)
+    assert not cdse_dot_dynamics.verdict(name, dft, outside)
+
+
+def test_peak_of_a_vibration_is_found_and_judged():
+    # H oscillates at 3000 1/cm in "DFT", at 3010 and at 3200 in the run
+    def velocity(wavenumber: float, spacing: float, n: int) -> np.ndarray:
+        t = np.arange(n) * spacing
+        v = np.zeros((n, 5, 3))
+        slow = {0: 50, 1: 165, 2: 770, 3: 1550}  # Cd Se O C
+        for atom, own in (*slow.items(), (4, wavenumber)):
+            v[:, atom, 0] = np.cos(2 * np.pi * own / 33356.41 * t)
+        return v
+
+    def run(wavenumber: float) -> list:
+        frames = [Atoms("CdSeOCH", np.zeros((5, 3))) for _ in range(2000)]
+        for frame, v in zip(frames, velocity(wavenumber, 2.0, 2000), strict=True):
+            frame.set_velocities(v)
+        return frames
+
+    dft = velocity(3000.0, 1.0, 4000)
+    for own, passes in ((3010.0, True), (3200.0, False)):
+        rows, _ = cdse_dot_dynamics.compare_peaks(dft, run(own), 2.0)
+        row = next(r for r in rows if "C-H stretch" in r["name"])
+        assert row["md"] == pytest.approx(own, abs=10.0)
+        assert row["dft"] == pytest.approx(3000.0, abs=10.0)
+        assert row["pass"] is passes
