@@ -93,6 +93,22 @@ std::unique_ptr<AnyEvaluator> make_device_evaluator(const Model& model, Precisio
     }
 }
 
+/// Rows must follow one another: whatever reads the edges relies on it.
+void check_rows(const Graph& graph) {
+    const std::int64_t* start = graph.row_start;
+    if (start[0] != 0) {
+        throw Error("graph_invalid",
+                    "row_start begins with " + std::to_string(start[0]) + "; expected 0");
+    }
+    for (int i = 0; i < graph.n_local; ++i) {
+        if (start[i + 1] < start[i]) {
+            throw Error("graph_invalid", "row_start decreases from " + std::to_string(start[i]) +
+                                             " to " + std::to_string(start[i + 1]) +
+                                             " at atom " + std::to_string(i));
+        }
+    }
+}
+
 }  // namespace
 
 Engine::Impl::Impl(const Model& model, Precision chosen, const DeviceChoice& choice)
@@ -125,6 +141,9 @@ void Engine::Impl::compute(const Graph& graph, const Request& request, Exchange*
         throw Error("graph_invalid",
                     "a graph without a neighbour list needs positions, a skin that is not negative "
                     "and an engine on a GPU");
+    }
+    if (graph.row_start != nullptr && !same_graph) {
+        check_rows(graph);
     }
     if (request.nearest && !evaluator->makes_lists()) {
         throw Error("graph_invalid", "nearest is asked of an engine on the CPU, whose caller has the edges");

@@ -204,7 +204,7 @@ TEST_CASE("impossible graphs are refused by name") {
     const TemporaryFile file("bad.qdml");
     write_random_model(file.path, {});
     Engine engine(file.path);
-    const std::int64_t rows[3] = {0, 1, 2};
+    std::int64_t rows[3] = {0, 1, 2};
     const auto message = [&](std::vector<int> species, std::vector<int> neighbor, double x) {
         const double vectors[6] = {x, 0, 0, -x, 0, 0};
         qdml::Result result;
@@ -223,6 +223,12 @@ TEST_CASE("impossible graphs are refused by name") {
     CHECK(message({0, 1}, {1, 0}, 0.0).find("same place") != std::string::npos);
     const double nan = std::numeric_limits<double>::quiet_NaN();
     CHECK(message({0, 1}, {1, 0}, nan).find("not finite") != std::string::npos);
+    rows[1] = 1 << 30;  // no edge of the row may be looked at
+    CHECK(message({0, 1}, {1, 0}, 2.0).find("decreases from 1073741824 to 2 at atom 1") !=
+          std::string::npos);
+    rows[0] = rows[1] = 1;
+    CHECK(message({0, 1}, {1, 0}, 2.0).find("begins with 1; expected 0") != std::string::npos);
+    rows[0] = 0;
     CHECK(message({0, 1}, {1, 0}, 2.0) == "ok");  // the engine is usable afterwards
 }
 

@@ -70,7 +70,7 @@ struct Graph {
     int n_local = 0;
     int n_total = 0;
     const int* species = nullptr;  ///< [n_total] model species; -1: not part of the model (must have no edges)
-    const std::int64_t* row_start = nullptr;  ///< [n_local + 1]
+    const std::int64_t* row_start = nullptr;  ///< [n_local + 1] from 0 on, never decreasing
     const int* neighbor = nullptr;  ///< [n_edges] index into 0..n_total-1
     const double* edge_vector = nullptr;  ///< [n_edges][3] r_ij = x_j - x_i, Å
     /// [n_total][3] Å, for Request::centroid_virial and graphs without a list: every image is a ghost of its own,

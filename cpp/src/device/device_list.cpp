@@ -73,9 +73,6 @@ void DeviceList<real>::check_species(const Graph& graph) const {
 template <class real>
 void DeviceList<real>::check_list(const Graph& graph) const {
     for (int i = 0; i < graph.n_local; ++i) {
-        if (graph.row_start[i + 1] < graph.row_start[i]) throw Error("graph_invalid", "row_start decreases");
-    }
-    for (int i = 0; i < graph.n_local; ++i) {
         for (std::int64_t e = graph.row_start[i]; e < graph.row_start[i + 1]; ++e) {
             if (graph.neighbor[e] < 0 || graph.neighbor[e] >= graph.n_total) {
                 throw Error("graph_invalid", "edge " + std::to_string(e) + " from atom " + std::to_string(i) + " to " +
