@@ -6,8 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase import Atoms
-from qdml.analyse.carboxylate import MODES, Binding, binding_modes, mode_of
+from qdml.analyse.carboxylate import MODES, Binding, binding_modes, mean_shares, mode_of
+from qdml.analyse.inputs import Paths
+from qdml.analyse.report import make_report
 from qdml.errors import DataError
+from test_analyse_log import nve_log
 
 FORMATE = [[0.0, 0.0, 0.0], [1.1, 0.6, 0.0], [-1.1, 0.6, 0.0], [0.0, -1.1, 0.0]]
 
@@ -81,3 +84,34 @@ def test_shares_and_lifetimes():
     assert life[4] == pytest.approx(10.0)
     assert np.isnan(life[0])
     assert np.isinf(Binding(np.array([[1], [1]])).lifetimes(1.0)[1])
+
+
+def test_report_tells_modes_of_the_run_and_of_the_reference(tmp_path):
+    # tilted in three stored frames, 1 ps apart, bridging in the fourth; the reference: chelating
+    selenium = Atoms("Se", [[0.0, 5.0, 0.0]])
+    text = []
+    for k, mode in enumerate(("tilted", "tilted", "tilted", "bridging")):
+        atoms = formate_with(*PLANTED[mode]) + selenium
+        text.append(
+            f"ITEM: TIMESTEP\n{500 * k}\nITEM: NUMBER OF ATOMS\n{len(atoms)}\n"
+            "ITEM: BOX BOUNDS ff ff ff\n-20 20\n-20 20\n-20 20\n"
+            "ITEM: ATOMS id type element x y z\n"
+        )
+        for i, (s, r) in enumerate(zip(atoms.symbols, atoms.positions, strict=True), start=1):
+            text.append(f"{i} 1 {s} {r[0]:.6f} {r[1]:.6f} {r[2]:.6f}\n")
+    (tmp_path / "nve.lammpstrj").write_text("".join(text))
+    nve_log(tmp_path / "log.lammps", 1e-8, 1e-6)
+    paths = Paths(trajectory=tmp_path / "nve.lammpstrj", log=tmp_path / "log.lammps")
+    report = make_report(paths)
+    numbers = report.numbers["distances"]
+    assert numbers["binding_modes"]["MD"]["tilted"] == pytest.approx(0.75)
+    assert numbers["binding_mode_lifetimes_ps"]["tilted"] == pytest.approx(3.0)
+    assert numbers["binding_mode_lifetimes_ps"]["chelating"] is None
+    assert "75.0" in report.page
+
+
+def test_mean_shares_over_unrelated_frames():
+    frames = [formate_with(*PLANTED["tilted"]), Atoms("Cd"), formate_with(*PLANTED["chelating"])]
+    shares = mean_shares(frames, ["Cd"])
+    assert shares[MODES.index("tilted")] == shares[MODES.index("chelating")] == 0.5
+    assert mean_shares([Atoms("Cd")], ["Cd"]) is None

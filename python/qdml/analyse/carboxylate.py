@@ -123,3 +123,11 @@ def binding_modes(
         none: set[int] = set()
         modes.append([mode_of(bound.get(a, none), bound.get(b, none)) for _, a, b in groups])
     return Binding(np.array(modes, dtype=int).reshape(len(modes), -1)) if modes else None
+
+
+def mean_shares(frames: Sequence[Atoms], cations: Sequence[str]) -> np.ndarray | None:
+    """Share of each mode over the carboxylates of unrelated frames, [5]; None without any."""
+    found = [b for atoms in frames if (b := binding_modes([atoms], cations)) is not None]
+    if not found:
+        return None
+    return Binding(np.concatenate([b.modes.ravel() for b in found])[None]).shares
