@@ -72,8 +72,8 @@ def test_regions_by_coordination():
     distances = cluster.get_distances(first, np.flatnonzero(symbols == "Se"))
     assert (distances < 3).sum() == 4
     assert "s" in letters
-    # without a chalcogenide there is no lattice: no region is made up
-    assert region_letters([Atoms("CsPbBr3", np.eye(5, 3) * 3)]) == [None]
+    # a salt alone is no lattice: no region is made up
+    assert region_letters([Atoms("PbBr2", np.eye(3) * 3)]) == [None]
     # a salt molecule beside dots is not core
     assert (
         region_letters([Atoms("CdCl2", [[0, 0, 0], [0, 0, 2.3], [0, 0, -2.3]]), cell])[0] == "sll"

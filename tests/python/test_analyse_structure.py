@@ -48,7 +48,49 @@ def test_definition_is_stated_with_its_lengths():
     assert "at least 4 Se neighbours" in roles.definition
     assert f"Cd-Cl {bond_length('Cd', 'Cl'):.2f}" in roles.definition
     assert find_roles({"Pb", "Se"}).full == 6
-    assert find_roles({"Cs", "Pb", "Br"}) is None
+    assert find_roles({"Pb", "Br"}) is None
+    perovskite = find_roles({"Cs", "Pb", "Br", "O", "C", "H"})
+    assert (perovskite.full, perovskite.full_anion, perovskite.cage) == (6, 2, ("Cs",))
+    assert perovskite.ligands == ("C", "H", "O")
+    assert "Br with at least 2 Pb neighbours" in perovskite.definition
+    assert "Cs with at least 8 Pb within 6.8 Å" in perovskite.definition
+    # a chalcogenide decides: Cs on a PbSe dot under Br is a ligand
+    assert find_roles({"Cs", "Pb", "Se", "Br"}).ligands == ("Br", "Cs")
+
+
+def perovskite_cube(n: int, a: float = 5.95) -> Atoms:
+    """Cube of n x n x n cells with CsBr faces: n^3 Pb, (n + 1)^3 Cs, 3 n^2 (n + 1) Br."""
+    cells = np.array(list(np.ndindex(n, n, n)), float)
+    corners = np.array(list(np.ndindex(n + 1, n + 1, n + 1)), float) - 0.5
+    bromine = np.unique(np.vstack([cells + sign * 0.5 * np.eye(3)[k]
+                                   for k in range(3) for sign in (1, -1)]), axis=0)  # fmt: skip
+    symbols = ["Pb"] * len(cells) + ["Cs"] * len(corners) + ["Br"] * len(bromine)
+    return Atoms(symbols, a * np.vstack([cells, corners, bromine]))
+
+
+def test_core_of_a_perovskite_cube():
+    n = 3
+    atoms = perovskite_cube(n)
+    roles = find_roles(set(atoms.symbols))
+    region = coordination(atoms, find_pairs(atoms, roles.reach), roles).region
+    core = {s: int((region[atoms.symbols == s] == 0).sum()) for s in ("Pb", "Cs", "Br")}
+    # every Pb has its six Br; Cs of the inner corners; Br between two Pb
+    assert core == {"Pb": n**3, "Cs": (n - 1) ** 3, "Br": 3 * n * n * (n - 1)}
+    assert not (region == 2).any()
+
+
+def test_perovskite_crystal_is_all_core_and_a_bound_oxygen_makes_surface():
+    cell = Atoms("PbCsBr3", [[0, 0, 0], [0.5] * 3, [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]])
+    cell.set_cell([1, 1, 1])
+    cell.set_cell([5.95] * 3, scale_atoms=True)
+    cell.pbc = True
+    crystal = cell.repeat(2)
+    roles = find_roles(set(crystal.symbols) | {"O"})
+    assert not coordination(crystal, find_pairs(crystal, roles.reach), roles).region.any()
+    crystal += Atoms("O", [crystal.positions[1] + [2.9, 0, 0]])
+    region = coordination(crystal, find_pairs(crystal, roles.reach), roles).region
+    assert region[1] == 1
+    assert region[-1] == 2
 
 
 def test_neighbours_per_atom_by_hand():

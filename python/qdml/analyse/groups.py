@@ -20,7 +20,7 @@ def region_letters(structures: Sequence[Atoms]) -> list[str | None]:
 
     The lattice elements are those of all structures together, so that a CdCl2 molecule among
     dots is no lattice of its own. None for all where these elements form no lattice with a
-    coordination number (halide perovskites, molecules).
+    coordination number (a salt alone, molecules).
     """
     roles = find_roles({s for atoms in structures for s in atoms.symbols})
     if roles is None:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Which atom is core, which is surface, which is ligand: by coordination, frame by frame.
 
+In halide perovskites the lattice is that of Pb and the halide; a Cs atom in its cage is told by
+the Pb around it, because its bonds to the halide have no gap to the next shell when it is hot.
+
 Definition. Two atoms are bonded when closer than BOND_FACTOR times the sum of their covalent radii
 (Cordero et al. 2008, as in ASE), counting only bonds between a cation and an anion of the lattice
 or between either and a ligand atom. *Ligand*: every element that is neither. *Core*: a cation with
@@ -28,34 +31,58 @@ ANIONS = frozenset(["S", "Se", "Te", "P", "As", "Sb"])
 FULL_COORDINATION = {"Pb": 6, "Sn": 6}
 """Neighbours in the bulk lattice: rock salt 6, else zinc blende and wurtzite 4."""
 
+HALIDES = frozenset(["F", "Cl", "Br", "I"])
+CAGE = frozenset(["K", "Rb", "Cs"])
+CAGE_CATIONS = 8
+"""Pb around a Cs in the bulk; 4 on a face, 2 on an edge, 1 at a corner of a cube."""
+
+CAGE_REACH = 6.8
+"""A; Cs-Pb is 5.2 A in bulk CsPbBr3 (a sqrt(3)/2) and the next shell 9.9 A (a sqrt(11)/2)."""
+
 REGIONS = ("core", "surface", "ligand")
 
 
 @dataclass(frozen=True)
 class Roles:
-    """Elements of the lattice and of the shell, and the coordination of the bulk."""
+    """Elements of the lattice and of the shell, and the coordination of the bulk.
+
+    full: anions around a cation, and cations around an anion unless full_anion is set.
+    cage: elements in the cages of a perovskite.
+    """
 
     cations: tuple[str, ...]
     anions: tuple[str, ...]
     ligands: tuple[str, ...]
     full: int
+    full_anion: int | None = None
+    cage: tuple[str, ...] = ()
 
     @property
     def definition(self) -> str:
         """The definition in one sentence, for captions."""
         cations, anions = "/".join(self.cations), "/".join(self.anions)
+        caged = "/".join(self.cage)
+        cage = (
+            f" {caged} with at least {CAGE_CATIONS} {cations} within {CAGE_REACH} Å and no ligand "
+            "atom bound."
+            if self.cage
+            else ""
+        )
+        lattice = f"{cations}, {anions} and {caged}" if self.cage else f"{cations} and {anions}"
         return (
             f"Core: {cations} with at least {self.full} {anions} neighbours and no ligand atom "
-            f"bound, {anions} with at least {self.full} {cations} neighbours. Surface: all other "
-            f"{cations} and {anions}. Bonded: closer than {BOND_FACTOR} times the sum of the "
-            f"covalent radii ({self._lengths()}). Each frame is classified by itself."
+            f"bound, {anions} with at least {self.full_anion or self.full} {cations} neighbours."
+            f"{cage} Surface: all other {lattice}. Bonded: closer than {BOND_FACTOR} times the sum "
+            f"of the covalent radii ({self._lengths()}). Each frame is classified by itself."
         )
 
     @property
     def reach(self) -> float:
         """Longest bond length of a cation and anything it binds, A."""
         others = (*self.anions, *self.ligands)
-        return max(bond_length(a, b) for a in (*self.cations, *self.anions) for b in others)
+        lattice = (*self.cations, *self.anions, *self.cage)
+        longest = max(bond_length(a, b) for a in lattice for b in others)
+        return max(longest, CAGE_REACH) if self.cage else longest
 
     def _lengths(self) -> str:
         pairs = [(c, a) for c in self.cations for a in (*self.anions, *self.ligands)]
@@ -63,11 +90,16 @@ class Roles:
 
 
 def find_roles(symbols: set[str]) -> Roles | None:
-    """Roles of the elements present; None without a cation and a chalcogenide or pnictide.
+    """Roles of the elements present; None where they form no lattice with a coordination number.
 
-    Halide perovskites are such a case: their core has no single coordination number.
+    A lattice needs a cation and a chalcogenide or pnictide, or is a halide perovskite: Pb or Sn, a
+    halide and one of K, Rb, Cs.
     """
     cations, anions = sorted(symbols & CATIONS), sorted(symbols & ANIONS)
+    cage, halides = sorted(symbols & CAGE), sorted(symbols & HALIDES)
+    if not anions and cage and halides and cations and set(cations) <= {"Pb", "Sn"}:
+        ligands = sorted(symbols - {*cations, *halides, *cage})
+        return Roles(tuple(cations), tuple(halides), tuple(ligands), 6, 2, tuple(cage))
     if not cations or not anions:
         return None
     full = max(FULL_COORDINATION.get(symbol, 4) for symbol in cations)
@@ -112,7 +144,8 @@ def bonded_labels(atoms: Atoms) -> np.ndarray:
 class Coordination:
     """Neighbours of each atom [n_atoms] by role, and its region.
 
-    lattice: bonded atoms of the opposite lattice role (0 for ligands); ligand: bonded ligand atoms;
+    lattice: bonded atoms of the opposite lattice role (0 for ligands; cations around the cage for
+    its atom); ligand: bonded ligand atoms;
     region: index into REGIONS.
     """
 
@@ -123,21 +156,22 @@ class Coordination:
 
 def coordination(atoms: Atoms, pairs: Pairs, roles: Roles) -> Coordination:
     """Count bonds and classify every atom; `pairs` must reach the longest bond length."""
-    numbers = {
-        symbol: chemical_symbols.index(symbol)
-        for symbol in (*roles.cations, *roles.anions, *roles.ligands)
-    }
-    role = np.full(len(chemical_symbols), 2)
-    role[[numbers[s] for s in roles.cations]] = 0
-    role[[numbers[s] for s in roles.anions]] = 1
-    of_atom = role[atoms.numbers]
+    symbols = np.array(atoms.get_chemical_symbols())
+    cation, anion, cage = (
+        np.isin(symbols, names) for names in (roles.cations, roles.anions, roles.cage)
+    )
+    is_ligand = ~(cation | anion | cage)
     radii = covalent_radii[atoms.numbers]
     bonded = pairs.distance < BOND_FACTOR * (radii[pairs.i] + radii[pairs.j])
     i, j = pairs.i[bonded], pairs.j[bonded]
-    opposite = (of_atom[i] + of_atom[j] == 1) & (of_atom[i] != of_atom[j])
+    opposite = (cation[i] & anion[j]) | (anion[i] & cation[j])
     n = len(atoms)
     lattice = np.bincount(i[opposite], minlength=n)
-    ligand = np.bincount(i[(of_atom[i] < 2) & (of_atom[j] == 2)], minlength=n)
-    region = np.where((lattice >= roles.full) & ((of_atom == 1) | (ligand == 0)), 0, 1)
-    region[of_atom == 2] = 2
+    caged = cage[pairs.i] & cation[pairs.j] & (pairs.distance < CAGE_REACH)
+    lattice += np.bincount(pairs.i[caged], minlength=n)
+    ligand = np.bincount(i[~is_ligand[i] & is_ligand[j]], minlength=n)
+    full = np.where(anion, roles.full_anion or roles.full, roles.full)
+    full[cage] = CAGE_CATIONS
+    region = np.where((lattice >= full) & (anion | (ligand == 0)), 0, 1)
+    region[is_ligand] = 2
     return Coordination(lattice, ligand, region)

@@ -54,7 +54,7 @@ def carve(parent: Atoms, center: int, max_atoms: int, cap: str | None = None) ->
     atoms = _unwrapped(parent, center)
     symbols = set(atoms.symbols)
     roles, is_perovskite = find_roles(symbols), False
-    if roles is None and symbols & {*PEROVSKITE.cations} and symbols & HALIDES:
+    if (roles is None or roles.cage) and symbols & {*PEROVSKITE.cations} and symbols & HALIDES:
         roles, is_perovskite = PEROVSKITE, True
     if roles is None:
         raise StructureError(

@@ -161,7 +161,7 @@ def _regions(frame: Atoms) -> dict[str, np.ndarray]:
     if kind_of(frame) == "bulk":
         return {"bulk": np.ones(len(frame), bool)}
     roles = find_roles(set(frame.symbols))
-    if roles is None:  # halide perovskites: no atom is told apart
+    if roles is None:  # no lattice, as in molecules of a salt: no atom is told apart
         return {"surface": np.ones(len(frame), bool)}
     atoms = frame.copy()
     atoms.pbc = [axis not in vacuum_axes(frame) for axis in VACUUM]

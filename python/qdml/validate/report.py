@@ -194,7 +194,7 @@ def _motion_html(
         bond = static.numbers["lattice"] * (0.5 if roles.full == 6 else np.sqrt(3) / 4)
         radius, strain = observables.bond_strain(frames, roles, float(bond))
         symbols = np.array(frames[0].get_chemical_symbols())
-        names = symbols[~np.isin(symbols, roles.ligands)]
+        names = symbols[np.isin(symbols, (*roles.cations, *roles.anions))]
         caption = f"Mean bond of each lattice atom against the potential's bulk bond, {bond:.3f} Å."
         parts.append(html.figure(figures.draw_strain(radius, strain, names), caption))
     if len(velocities) >= MIN_VELOCITIES:
