@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
-from qdml.errors import DataError
+from qdml.errors import DataError, LabelError
 from qdml.label.frames import frame_key
 from qdml.label.queue import LabelOptions, label_frames
 from qdml.label.store import LabelStore, complete_frames
@@ -274,6 +274,47 @@ def test_a_killed_run_is_continued_by_the_same_command(tmp_path):
     assert "NOT a production label" in printed
     labelled = ase.io.read(output, ":")
     assert sorted(f.info["number"] for f in labelled) == list(range(60))
+
+
+def test_a_full_disk_loses_nothing(tmp_path):
+    # a limit on the size of a file stops a write in its middle, as a full disk does
+    frames = water_frames(8)
+    output = tmp_path / "out.extxyz"
+    label_frames(frames[:3], output, LabelOptions(workers=1), executor=Instant(succeed))
+    before = output.read_bytes()
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from qdml.label.store import LabelStore\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 50}, {len(before) + 50}))\n"
+        "store = LabelStore(Path(sys.argv[1]))\n"
+        "import ase.io\n"
+        "frame = ase.io.read(sys.argv[1], 0)\n"
+        "frame.info['frame_key'] = 'k0'\n"
+        "store.append(frame)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(output)], capture_output=True, text=True, check=False
+    )
+    assert "LabelError" in done.stderr
+    assert "cannot write the next frame (File too large); the frames before it" in done.stderr
+    assert output.read_bytes() == before  # the half frame is gone
+    summary = label_frames(frames, output, LabelOptions(workers=1), executor=Instant(succeed))
+    assert (summary.already_done, summary.labelled) == (3, 5)
+
+
+def test_a_folder_that_cannot_be_written_ends_the_run_not_the_frame(tmp_path):
+    output = tmp_path / "out.extxyz"
+    program = tmp_path / "cp2k"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    options = LabelOptions(command=str(program), workers=1)
+    (tmp_path / "out.extxyz.work").mkdir()
+    key = frame_key(water_frames(1)[0])
+    (tmp_path / "out.extxyz.work" / key).write_text("a file where the folder belongs")
+    with pytest.raises(LabelError, match=r"cannot write .*finished frames are safe"):
+        label_frames(water_frames(1), output, options)
+    assert not (tmp_path / "out.extxyz.failed.jsonl").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

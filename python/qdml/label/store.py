@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -12,7 +13,7 @@ from typing import Any
 import ase.io
 from ase import Atoms
 
-from qdml.errors import DataError
+from qdml.errors import DataError, LabelError
 
 
 class LabelStore:
@@ -103,7 +104,17 @@ def complete_frames(data: bytes, name: str) -> tuple[int, list[str]]:
 
 
 def _append_synced(path: Path, text: str) -> None:
-    with path.open("a") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
+    """Append and force to disk; on a full disk the file is left as it was before."""
+    before = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("a") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError as error:
+        with contextlib.suppress(OSError):  # what cannot be cut now is cut by `_recover`
+            os.truncate(path, before)
+        raise LabelError(
+            f"{path}: cannot write the next frame ({error.strerror}); the frames before it are "
+            "safe. Make room and run the same command again: it goes on from there"
+        ) from error

@@ -65,12 +65,20 @@ class LabelResult:
 
 
 def run_task(task: LabelTask) -> LabelResult:
-    """Run one task; a failed or unconverged calculation gives a result with a `reason`."""
+    """Run one task; a failed or unconverged calculation gives a result with a `reason`.
+
+    A folder that cannot be written is no fault of the frame: LabelError, which ends the run.
+    """
     start = time.perf_counter()
     try:
         result = _run_cp2k(task) if task.code == "cp2k" else _run_gfn1(task)
     except QdmlError as error:
         result = LabelResult(key=task.key, reason=str(error))
+    except OSError as error:
+        raise LabelError(
+            f"{task.folder}: cannot write ({error.strerror}); finished frames are safe. Make room "
+            "and run the same command again: it goes on from there"
+        ) from error
     result.wall_seconds = time.perf_counter() - start
     return result
 
