@@ -9,6 +9,7 @@ from ase import Atoms
 from qdml.analyse.carboxylate import MODES, Binding, binding_modes, mean_shares, mode_of
 from qdml.analyse.inputs import Paths
 from qdml.analyse.report import make_report
+from qdml.analyse.sections_ligands import binding_table
 from qdml.errors import DataError
 from test_analyse_log import nve_log
 
@@ -115,3 +116,16 @@ def test_mean_shares_over_unrelated_frames():
     shares = mean_shares(frames, ["Cd"])
     assert shares[MODES.index("tilted")] == shares[MODES.index("chelating")] == 0.5
     assert mean_shares([Atoms("Cd")], ["Cd"]) is None
+
+
+def test_table_holds_what_is_known_and_nothing_else():
+    run = Binding(np.array([[4, 2], [4, 2], [2, 2]]))
+    assert binding_table(None) == ("", {})
+    page, numbers = binding_table(run)
+    assert list(numbers) == ["binding_modes"]
+    assert "mean time" not in page
+    page, numbers = binding_table(run, np.array([0, 0, 0.2, 0, 0.8]), spacing=0.25)
+    assert numbers["binding_modes"]["DFT dots"]["tilted"] == 0.8
+    # two steps begin in tilted, one of them leaves it: 2 x 0.25 ps
+    assert numbers["binding_mode_lifetimes_ps"]["tilted"] == pytest.approx(0.5)
+    assert "0.25 ps apart" in page

@@ -9,8 +9,18 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from qdml.analyse.surface import find_roles
+from qdml.analyse.trajectory import Trajectory
 from qdml.errors import ConfigError, DataError
-from qdml.validate import crystal, dynamics, observables, phonons, reference, rows, targets
+from qdml.validate import (
+    crystal,
+    dynamics,
+    observables,
+    phonons,
+    reference,
+    report,
+    rows,
+    targets,
+)  # fmt: skip
 
 COPPER = bulk("Cu", "fcc", a=3.6, cubic=True)
 
@@ -238,3 +248,24 @@ def test_two_atoms_scatter_as_debye_says():
 def test_materials_without_acceptance_values_are_refused():
     with pytest.raises(ConfigError, match="covered: CdSe, InP, PbSe, CsPbBr3"):
         targets.find_targets("GaAs")
+
+
+def test_a_dot_with_carboxylates_gets_their_table(tmp_path, monkeypatch):
+    frame = Atoms("COOHCdSe", [[0, 0, 0], [1.1, 0.6, 0], [-1.1, 0.6, 0], [0, -1.1, 0],
+                               [0, 2.6, 0], [0, 5.2, 0]])  # fmt: skip
+    frames = [frame.copy() for _ in range(4)]
+    monkeypatch.setattr(dynamics, "run", lambda *arguments, **options: None)
+    monkeypatch.setattr(
+        dynamics, "frames_of", lambda folder, name: Trajectory(tmp_path, frames, len(frames))
+    )
+
+    def no_log(folder):
+        raise DataError("no log")
+
+    monkeypatch.setattr(dynamics, "drift_of", no_log)
+    request = report.Request(tmp_path, "CdSe", [], tmp_path, frame, 1.0, 1.0, temperatures=(300,))
+    static = rows.Static([], numbers={"lattice": 6.2})
+    _, sections, numbers = report._dynamics(request, static, lambda text: None)
+    assert [name for name, _ in sections] == ["A dot in motion", "Carboxylates"]
+    assert numbers["binding_modes"]["MD"]["chelating"] == 1.0
+    assert numbers["binding_mode_lifetimes_ps"]["chelating"] is None  # never left

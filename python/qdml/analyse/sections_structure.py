@@ -10,11 +10,12 @@ from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 
 from qdml.analyse import figures_md, html
-from qdml.analyse.carboxylate import BINDING_REACH, MODES, binding_modes, mean_shares
+from qdml.analyse.carboxylate import binding_modes, mean_shares
 from qdml.analyse.frames import near_temperature
 from qdml.analyse.inputs import TEMPERATURE_WINDOW, Inputs
 from qdml.analyse.rdf import SMOOTHING, Distances, collect, first_shell_limit, overlap
 from qdml.analyse.sections_fit import Section, missing
+from qdml.analyse.sections_ligands import binding_table
 from qdml.analyse.sections_md import mean_temperature, timestep_fs
 from qdml.analyse.surface import REGIONS, Roles, find_roles
 from qdml.modelfile import read_model
@@ -195,34 +196,11 @@ def _carboxylates(
 ) -> str:
     """Table of the binding modes of the run and of DFT dots; empty without carboxylates."""
     binding = binding_modes(frames, roles.cations)
-    shares = {
-        "MD": binding.shares if binding is not None else None,
-        "DFT dots": mean_shares(dots, roles.cations),
-    }
-    rows = [[name, *map(_percent, s)] for name, s in shares.items() if s is not None]
-    if not rows:
-        return ""
-    numbers["binding_modes"] = {
-        name: dict(zip(MODES, s.tolist(), strict=True))
-        for name, s in shares.items()
-        if s is not None
-    }
-    caption = (
-        f"How carboxylates bind (share, %), an O bound to a cation closer than {BINDING_REACH} Å. "
-        "Bridging: both O bound to different cations. Tilted: one cation shared and one more."
-    )
-    time = trajectory_time(inputs) if inputs.trajectory else np.empty(0)
-    if binding is not None and inputs.section is not None and len(time) > 1:
-        life = binding.lifetimes(float(time[-1] / (len(time) - 1)))
-        finite = [life[k] if np.isfinite(life[k]) else None for k in range(len(MODES))]
-        rows.append(["mean time until left, ps", *(html.number(t) for t in finite)])
-        numbers["binding_mode_lifetimes_ps"] = dict(zip(MODES, finite, strict=True))
-        caption += " Times are those between stored frames and depend on how often they are stored."
-    return html.table(["source", *MODES], rows, caption)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+    time = trajectory_time(inputs) if inputs.section is not None and len(frames) > 1 else None
+    spacing = None if time is None else float(time[-1] / (len(time) - 1))
+    table, found = binding_table(binding, mean_shares(dots, roles.cations), spacing)
+    numbers |= found
+    return table
 
 
 def trajectory_time(inputs: Inputs) -> np.ndarray:

@@ -14,8 +14,10 @@ from ase.data import atomic_masses
 
 import qdml
 from qdml.analyse import figures_md, html
+from qdml.analyse.carboxylate import binding_modes
 from qdml.analyse.rdf import collect
 from qdml.analyse.report import plain
+from qdml.analyse.sections_ligands import binding_table
 from qdml.analyse.surface import REGIONS, coordination, find_pairs, find_roles
 from qdml.build import build_dot, preset
 from qdml.errors import ConfigError, DataError
@@ -169,7 +171,13 @@ def _dynamics(
     except (qdml.errors.EngineError, DataError) as fault:
         found.append(rows.Row("NVE drift", str(fault), state="FAIL"))
     sections = [("A dot in motion", _motion_html(dot, coolest, whole, static, velocities))]
-    numbers = {name: detached for name, (_, detached) in whole.items()}
+    numbers: dict[str, Any] = {name: detached for name, (_, detached) in whole.items()}
+    roles = find_roles(set(dot.symbols))
+    if coolest and roles is not None:
+        spacing = request.picoseconds / len(coolest)
+        table, ligands = binding_table(binding_modes(coolest, roles.cations), spacing=spacing)
+        numbers |= ligands
+        sections += [("Carboxylates", table)] if table else []
     return found, sections, numbers
 
 
