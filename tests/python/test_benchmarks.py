@@ -22,7 +22,7 @@ import gpu
 import lammps_film
 import nve_drift
 from engine import compare, resumable
-from support import counts, lammps_run, machine, rows
+from support import counts, grid_noise, lammps_run, machine, rows
 from support.figure import draw_drifts
 from support.structures import MODELS
 
@@ -244,3 +244,28 @@ def test_peak_of_a_vibration_is_found_and_judged():
         assert row["md"] == pytest.approx(own, abs=10.0)
         assert row["dft"] == pytest.approx(3000.0, abs=10.0)
         assert row["pass"] is passes
+
+
+def test_planted_grid_noise_is_found_fitted_and_taken_off():
+    rng = np.random.default_rng(0)
+    position = rng.uniform(-10, 10, (3000, 3))
+    true = 0.15 * np.sin(2 * np.pi * position / 0.0825 + [0.3, 1.0, 2.0])
+    force = true + rng.normal(0, 0.03, position.shape)
+    spacing, contrast = grid_noise.find_spacing(position, force)
+    assert spacing == pytest.approx(0.0825, rel=2e-5)
+    assert contrast > 20
+    coefficients = grid_noise.fit(position[:2000], force[:2000], spacing)
+    assert np.sqrt((coefficients**2).sum(axis=1)) == pytest.approx(0.15, rel=0.03)
+    left = force[2000:] - grid_noise.noise(position[2000:], coefficients, spacing)
+    assert np.sqrt((left**2).mean()) == pytest.approx(0.03, rel=0.05)
+
+
+def test_force_without_grid_noise_shows_no_spacing():
+    rng = np.random.default_rng(1)
+    position = rng.uniform(-10, 10, (3000, 3))
+    assert grid_noise.find_spacing(position, rng.normal(0, 0.1, position.shape))[1] < 6
+
+
+def test_cutoff_of_a_spacing():
+    # pi / sqrt(400 Ry) = 0.15708 bohr
+    assert grid_noise.cutoff_of(np.pi / 20 * grid_noise.BOHR) == pytest.approx(400.0)
