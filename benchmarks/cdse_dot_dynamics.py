@@ -19,8 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
-from cdse_dot_forces import TEST_RANGE, TIME_STEP, cached_trajectory, read_positions
+from ase import Atoms, units
+from ase.data import atomic_masses, atomic_numbers
+from cdse_dot_forces import (
+    ACCELERATION,
+    TEST_RANGE,
+    TIME_STEP,
+    cached_trajectory,
+    read_positions,
+)  # fmt: skip
 from qdml.analyse.carboxylate import MODES, binding_modes
 from qdml.analyse.rdf import Distances, collect, overlap
 from qdml.analyse.surface import Roles, find_pairs, find_roles
@@ -157,13 +164,34 @@ def compare_peaks(dft: np.ndarray, md: list[Atoms], spacing: float) -> tuple[lis
     }
     halves = [spectrum(part, symbols, masses, TIME_STEP) for part in np.array_split(dft, 2)]
     one, two, *parts = (peaks(s) for s in (*spectra.values(), *halves))
-    rows = [
-        {"name": f"peak, {name} (1/cm)", "dft": one[name], "md": two[name],
-         "halves": [part[name] for part in parts],
-         "pass": abs(two[name] - one[name]) <= max(5.0, TOLERANCE["peak"] * one[name])}
-        for name in PEAKS
-    ]  # fmt: skip
+    rows = []
+    for name in PEAKS:
+        halves_of = [part[name] for part in parts]
+        scatter = max(abs(h - one[name]) for h in halves_of)
+        allowed = max(5.0, TOLERANCE["peak"] * one[name], scatter)
+        rows.append(
+            {"name": f"peak, {name} (1/cm)", "dft": one[name], "md": two[name],
+             "halves": halves_of, "pass": abs(two[name] - one[name]) <= allowed}
+        )  # fmt: skip
     return rows, spectra
+
+
+def stretch_temperature(positions: np.ndarray, velocities: np.ndarray, symbols: list[str]) -> float:
+    """Temperature (K) of the C-H stretches: mu <v^2> / k of the velocity along each bond.
+
+    positions [n_frames, n, 3] in A, velocities in A/fs as velocity Verlet has them, that is
+    (x(t+dt) - x(t-dt)) / 2 dt. Each H goes with its nearest C.
+    """
+    kinds = np.array(symbols)
+    carbon, hydrogen = np.flatnonzero(kinds == "C"), np.flatnonzero(kinds == "H")
+    apart = np.linalg.norm(positions[0][carbon][:, None] - positions[0][hydrogen], axis=2)
+    partner = hydrogen[apart.argmin(axis=1)]
+    bond = positions[:, partner] - positions[:, carbon]
+    bond /= np.linalg.norm(bond, axis=2)[..., None]
+    along = ((velocities[:, partner] - velocities[:, carbon]) * bond).sum(axis=2)
+    heavy, light = (atomic_masses[atomic_numbers[s]] for s in ("C", "H"))
+    reduced = heavy * light / (heavy + light)
+    return float(reduced * ACCELERATION * (along**2).mean() / units.kB)
 
 
 def mode_lifetimes(frames: Sequence[Atoms], spacing: float, roles: Roles) -> dict[str, float]:
@@ -241,6 +269,16 @@ def main() -> None:
          "pass": detached == 0},
     ]  # fmt: skip
     print_rows(rows, console)
+    # why the C-H bond of DFT is narrower, where it is: 4.9 ps do not equilibrate its stiffest mode
+    stretch = {
+        "DFT": stretch_temperature(positions[1:-1], velocities, symbols),
+        "potential, constant energy": stretch_temperature(
+            np.array([f.positions for f in nve]),
+            np.array([f.get_velocities() for f in nve]) * units.fs, symbols,
+        ),
+    }  # fmt: skip
+    for name, value in stretch.items():
+        console.print(f"temperature of the C-H stretch, {name}: {value:.0f} K")
     lifetimes = {
         "DFT": mode_lifetimes(frames, STRIDE * TIME_STEP, roles),
         "potential": mode_lifetimes(nve, spacing, roles),
@@ -252,7 +290,8 @@ def main() -> None:
         "what": __doc__.splitlines()[0], "model": options.model.name,
         "hash": content_hash(options.model), "machine": machine.describe(),
         "nvt_ps": options.nvt, "nve_ps": options.nve, "tolerance": TOLERANCE, "rows": rows,
-        "lifetimes_fs": lifetimes, "drift_ev_per_atom_ps": dynamics.drift_of(folder).slope,
+        "lifetimes_fs": lifetimes, "stretch_temperature_k": stretch,
+        "drift_ev_per_atom_ps": dynamics.drift_of(folder).slope,
     }  # fmt: skip
     machine.write(options.output, document)
     draw(dft, md, spectra, rows, PAIRS, whole_density, options.output.with_suffix(".png"))

@@ -55,7 +55,7 @@ def draw(
                 curve = s.density[element][inside]
                 top = top or curve.max()
                 axis.plot(s.wavenumber[inside], curve / top + 1.1 * k, color=colour, linewidth=1)
-            axis.text(low + 0.02 * (high - low), 1.1 * k + 0.75, element)
+            axis.text(high - 0.06 * (high - low), 1.1 * k + 0.3, element)
         axis.set(xlabel="wavenumber (1/cm)", yticks=[], xlim=(low, high))
         axis.set_title("vibrational density (DFT orange, potential blue)", fontsize=10)
     figure.tight_layout()

@@ -269,3 +269,14 @@ def test_force_without_grid_noise_shows_no_spacing():
 def test_cutoff_of_a_spacing():
     # pi / sqrt(400 Ry) = 0.15708 bohr
     assert grid_noise.cutoff_of(np.pi / 20 * grid_noise.BOHR) == pytest.approx(400.0)
+
+
+def test_temperature_of_a_stretch_is_that_of_the_velocity_along_the_bond():
+    # C and H move against each other along x with kinetic energy kT/2, and anyhow across
+    reduced = 12.011 * 1.008 / 13.019
+    along = np.sqrt(250.0 * 8.617333e-5 / (reduced * 103.6427))
+    positions = np.tile(np.array([[0.0, 0, 0], [1.1, 0, 0], [9.0, 0, 0]]), (2, 1, 1))
+    velocities = np.zeros((2, 3, 3))
+    velocities[0, 1], velocities[1, 1] = [along, 0.3, 0.1], [-along, 0.2, 0]
+    found = cdse_dot_dynamics.stretch_temperature(positions, velocities, ["C", "H", "Cd"])
+    assert found == pytest.approx(250.0, rel=1e-3)
