@@ -56,7 +56,9 @@ def bare(frame: Atoms) -> Atoms:
 
 def reference_frames(archive: str, calculator: Calculator) -> Iterator[Atoms]:
     """Frames of runs from the reference frames; cells strained at random first."""
-    for origin, frames in starts(archive).items():
+    by_origin = starts(archive)
+    for done, (origin, frames) in enumerate(by_origin.items()):
+        print(f"{done} of {len(by_origin)} origins", end="\r", flush=True)
         for number, start in enumerate(frames):
             temperature = TEMPERATURES[number % len(TEMPERATURES)]
             rng = np.random.default_rng(seed_of(origin, number))
@@ -97,7 +99,7 @@ def heated(
 
 def main(material: str, archive: str, teacher: str, output: str) -> None:
     """Make all structures of one material."""
-    calculator = Teacher(teacher)
+    calculator = Teacher(teacher, precision="mixed")
     frames = list(reference_frames(archive, calculator))
     print(f"{len(frames)} frames from reference frames")
     frames += dot_frames(material, calculator)
