@@ -63,6 +63,9 @@ void Edges<real>::count(const Graph& graph, const EdgeShape& shape, bool same_gr
                          std::to_string(shape_.n_species - 1));
         }
     }
+    if (before_.bytes() > Buffer<std::int64_t>::bytes_for(n + 1)) {
+        before_.release();  // of a larger system; release() must keep it
+    }
     before_.reserve(n + 1);
     const double squared = shape_.cutoff * shape_.cutoff;
     bool bad = false;
@@ -128,14 +131,14 @@ void Edges<real>::build(const Graph& graph, int first, int last) {
 }
 
 template <class real>
-void Edges<real>::start(const Graph& graph, const Zbl* zbl, double* atom_energy) {
+void Edges<real>::start(const Graph& graph, const Zbl* zbl, int n_energies, double* atom_energy) {
     const bool active = zbl != nullptr && zbl->active();
     const double squared = shape_.cutoff * shape_.cutoff;
 #pragma omp parallel for schedule(static)
     for (int i = first_; i < last_; ++i) {
         std::fill_n(gradient.data() + row_start[i], row_start[i + 1] - row_start[i],
                     EdgeGradient<real>{});
-        if (!active) {
+        if (!active || i >= n_energies) {
             continue;
         }
         std::int64_t to = row_start[i];

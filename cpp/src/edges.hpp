@@ -41,9 +41,9 @@ public:
     /// Fill all arrays but the gradients for the rows first..last-1, unless they are there since
     /// count().
     void build(const Graph& graph, int first, int last);
-    /// Set the gradients of these rows to zero. With `zbl`, its energies go to `atom_energy` [n_local]
-    /// (added, eV) and its derivatives to the gradients.
-    void start(const Graph& graph, const Zbl* zbl, double* atom_energy);
+    /// Set the gradients of these rows to zero. With `zbl`, its energies of the first `n_energies` atoms go
+    /// to `atom_energy` [n_local] (added, eV) and their derivatives to the gradients.
+    void start(const Graph& graph, const Zbl* zbl, int n_energies, double* atom_energy);
     /// Add the gradients of these rows to forces and virials of `result`, which start from zero
     /// (docs/conventions.md, "Parallel runs"). The gradients are used up.
     void add_forces(const Graph& graph, bool atom_virial, Result& result);

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "cartesian_evaluator.hpp"
 #include "device/device_evaluator.hpp"
 #include "device/library.hpp"
 #include "engine_impl.hpp"
@@ -62,7 +63,7 @@ std::unique_ptr<AnyEvaluator> make_evaluator(const Model& model, const Kernels<r
     if (model.paths) {
         return std::make_unique<PathEvaluator<real>>(model, cartesian, paths);
     }
-    return std::make_unique<Evaluator<real>>(model, profiled(cartesian));
+    return std::make_unique<CartesianEvaluator<real>>(model, profiled(cartesian));
 }
 
 /// The evaluator on a card, or null where Device::automatic finds none.
@@ -109,6 +110,27 @@ void check_rows(const Graph& graph) {
     }
 }
 
+/// Shells instead of an exchange: as many as the model needs, each within the next.
+void check_shells(const Graph& graph, int n_layers, const Exchange* exchange) {
+    if (exchange != nullptr) {
+        throw Error("graph_invalid", "a graph with shells needs no exchange; leave one of them out");
+    }
+    if (graph.n_shells < n_layers) {
+        throw Error("graph_invalid", std::to_string(graph.n_shells) + " shells for a model of " +
+                                         std::to_string(n_layers) + " layers; expected one for each");
+    }
+    int before = 0;
+    for (int k = 0; k < graph.n_shells; ++k) {
+        if (graph.shell[k] < before || graph.shell[k] > graph.n_local) {
+            throw Error("graph_invalid", "shell " + std::to_string(k) + " has " +
+                                             std::to_string(graph.shell[k]) + " rows; expected " +
+                                             std::to_string(before) + ".." +
+                                             std::to_string(graph.n_local));
+        }
+        before = graph.shell[k];
+    }
+}
+
 }  // namespace
 
 Engine::Impl::Impl(const Model& model, Precision chosen, const DeviceChoice& choice)
@@ -141,6 +163,13 @@ void Engine::Impl::compute(const Graph& graph, const Request& request, Exchange*
         throw Error("graph_invalid",
                     "a graph without a neighbour list needs positions, a skin that is not negative "
                     "and an engine on a GPU");
+    }
+    if (graph.shell != nullptr) {
+        if (!evaluator->takes_shells()) {
+            throw Error("request_unsupported",
+                        "graphs with shells are evaluated on the CPU only; use 'device cpu'");
+        }
+        check_shells(graph, info.n_layers, exchange);
     }
     if (graph.row_start != nullptr && !same_graph) {
         check_rows(graph);

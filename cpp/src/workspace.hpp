@@ -67,11 +67,23 @@ struct Tile {
     const int* run_start;  ///< [n_runs + 1] runs of equal species
     int n_runs;
     const int* species;  ///< of all atoms
+    int index;      ///< of the tile among those of `rows`
+    int begin, end;  ///< rows
+    int whole_end;   ///< end of the tile among the rows with edges, of which a pass may leave some out
 };
 
-/// The atoms begin..end-1, at most kMostAtomsOfTile.
+/// Rows that a pass evaluates.
+struct Rows {
+    int first = 0;  ///< of the rows whose edges are there, the begin of a tile
+    int built = 0;  ///< end of those
+    int last = 0;   ///< end of the rows to evaluate, at most `built`
+};
+
+/// Tile number `index` of `rows`, of `size` atoms, at most kMostAtomsOfTile.
 template <class real>
-Tile make_tile(const Graph& graph, int begin, int end, int n_species, Scratch<real>& scratch) {
+Tile make_tile(const Graph& graph, const Rows& rows, int index, int size, int n_species,
+               Scratch<real>& scratch) {
+    const int begin = rows.first + index * size, end = std::min(begin + size, rows.last);
     int n = 0, n_runs = 0;
     for (int s = 0; s < n_species && n < end - begin; ++s) {
         const int first = n;
@@ -85,7 +97,8 @@ Tile make_tile(const Graph& graph, int begin, int end, int n_species, Scratch<re
         }
     }
     scratch.run_start[n_runs] = n;
-    return {scratch.atoms, n, scratch.run_start, n_runs, graph.species};
+    return {scratch.atoms, n,     scratch.run_start, n_runs, graph.species,
+            index,         begin, end,               std::min(begin + size, rows.built)};
 }
 
 template <class real>
@@ -94,10 +107,10 @@ struct Workspace {
     Buffer<real> h;                      ///< node features, then their gradients [n_local][stride]
     std::vector<Buffer<real>> z;         ///< pre-activations per layer [n_local][width]
     std::vector<Buffer<real>> message;   ///< H per layer >= 1 [n_total][width]
-    std::vector<Buffer<real>> gradient;  ///< G per layer >= 1 [n_total][width]
+    std::vector<Buffer<real>> gradient;  ///< G of layers >= 1 [n_total][width], CpuEvaluator::gradient
     std::vector<double> atom_energy;     ///< [n_local]
     std::vector<std::unique_ptr<Scratch<real>>> scratch;  ///< one per thread
-    Buffer<real> harmonics;  ///< Clebsch-Gordan paths, per tile [16][stride of the tile]
+    Buffer<real> harmonics;  ///< Clebsch-Gordan paths: of the edges that are there, tile by tile
 
     // only for centroid virials
     Buffer<real> own_h;                       ///< dE_i/dh_i of the last layer [n_local][stride]
@@ -107,8 +120,8 @@ struct Workspace {
 
     /// Room for the arrays of so many layers and for the scratch of every thread.
     void resize(std::size_t n_layers) {
-        for (auto* buffers : {&z, &message, &gradient}) {
-            buffers->resize(std::max(buffers->size(), n_layers));
+        for (auto* buffers : {&z, &message, &gradient, &moment_gradient}) {
+            buffers->resize(std::max<std::size_t>({buffers->size(), n_layers, 2}));
         }
         scratch.resize(static_cast<std::size_t>(max_threads()));
         for (auto& each : scratch) {
@@ -132,7 +145,7 @@ struct Workspace {
         return sum;
     }
 
-    /// Give back all arrays over atoms and edges.
+    /// Give back all arrays over atoms and edges, those over the edges of a tile too.
     void release() noexcept {
         edges.release();
         h.release();
@@ -140,9 +153,16 @@ struct Workspace {
         own_h.release();
         own_gradient.release();
         moment.release();
+        std::vector<double>().swap(atom_energy);
         for (auto* buffers : {&z, &message, &gradient, &moment_gradient}) {
             for (auto& buffer : *buffers) {
                 buffer.release();
+            }
+        }
+        for (auto& each : scratch) {
+            if (each) {
+                each->coupling.release();
+                each->moments.release();
             }
         }
     }

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -23,12 +24,58 @@ struct Domain {
     std::vector<int> neighbor;
     std::vector<double> edge_vector;
     std::vector<double> position;  ///< of every row, images where they are
+    std::vector<int> shell;        ///< Graph::shell, if not empty; n_local counts all rows with edges
 
     qdml::Graph graph() const {
-        return {n_local,         int(owner.size()),  species.data(), row_start.data(),
-                neighbor.data(), edge_vector.data(), position.data()};
+        qdml::Graph graph = {n_local,         int(owner.size()),  species.data(), row_start.data(),
+                             neighbor.data(), edge_vector.data(), position.data()};
+        if (!shell.empty()) {
+            graph.shell = shell.data();
+            graph.n_shells = int(shell.size());
+        }
+        return graph;
     }
 };
+
+/// The atoms `mine` with all that they reach over `n_shells` edges, images as atoms of their own.
+inline Domain make_wide_domain(const Structure& s, const qdml::NeighborList& list,
+                               const std::vector<int>& mine, int n_shells) {
+    Domain d;
+    std::map<std::tuple<int, int, int, int>, int> row_of;
+    std::vector<std::array<int, 3>> image;
+    const auto row = [&](int j, const std::array<int, 3>& at) {
+        const auto found = row_of.emplace(std::make_tuple(j, at[0], at[1], at[2]), int(d.owner.size()));
+        if (found.second) {
+            d.owner.push_back(j);
+            d.species.push_back(s.species[std::size_t(j)]);
+            image.push_back(at);
+            for (std::size_t c = 0; c < 3; ++c) {
+                d.position.push_back(s.positions[std::size_t(3 * j) + c] + at[0] * s.cell[c] +
+                                     at[1] * s.cell[3 + c] + at[2] * s.cell[6 + c]);
+            }
+        }
+        return found.first->second;
+    };
+    for (const int i : mine) {
+        row(i, {0, 0, 0});
+    }
+    for (int k = 0; k < n_shells; ++k) {
+        d.shell.push_back(int(d.owner.size()));
+        for (; d.n_local < d.shell.back(); ++d.n_local) {
+            const auto i = std::size_t(d.owner[std::size_t(d.n_local)]);
+            const auto here = image[std::size_t(d.n_local)];
+            for (auto e = std::size_t(list.row_start[i]); e < std::size_t(list.row_start[i + 1]); ++e) {
+                const int* shift = &list.shift[3 * e];
+                d.neighbor.push_back(row(list.neighbor[e], {here[0] + shift[0], here[1] + shift[1],
+                                                            here[2] + shift[2]}));
+                d.edge_vector.insert(d.edge_vector.end(), &list.edge_vector[3 * e],
+                                     &list.edge_vector[3 * e] + 3);
+            }
+            d.row_start.push_back(std::int64_t(d.neighbor.size()));
+        }
+    }
+    return d;
+}
 
 inline Domain make_domain(const Structure& s, const qdml::NeighborList& list, const std::vector<int>& mine,
                    std::vector<int> rank_of, int rank) {

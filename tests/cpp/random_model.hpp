@@ -199,6 +199,19 @@ inline qdml::Result evaluate(qdml::Engine& engine, const Structure& s,
     return result;
 }
 
+/// Least memory limit under which `compute` works, from the message of the refusal.
+template <class Compute>
+std::int64_t least_limit(qdml::Engine& engine, const Compute& compute) {
+    engine.set_memory_limit(1);
+    try {
+        compute();
+    } catch (const qdml::Error& error) {
+        const std::string text = error.what(), before = "need at least ";
+        return std::stoll(text.substr(text.find(before) + before.size()));
+    }
+    return 0;
+}
+
 /// Largest absolute difference of two arrays.
 inline double difference(const std::vector<double>& a, const std::vector<double>& b) {
     double most = a.size() == b.size() ? 0.0 : 1e300;

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "buffer.hpp"
+#include "path_model.hpp"
 #include "random_model.hpp"
 
 using qdml::Engine;
@@ -15,18 +16,10 @@ std::int64_t edges_of(const Structure& s, double cutoff) {
     return s.neighbors(cutoff).row_start.back();
 }
 
-/// Least limit that compute accepts, from the message of the refusal.
 std::int64_t least_limit(Engine& engine, const Structure& s) {
-    engine.set_memory_limit(1);
-    try {
-        evaluate(engine, s);
-    } catch (const qdml::Error& error) {
-        CHECK(error.code() == "memory_limit");
-        const std::string text = error.what(), before = "need at least ";
-        return std::stoll(text.substr(text.find(before) + before.size()));
-    }
-    FAIL("a limit of one byte was accepted");
-    return 0;
+    const std::int64_t least = qdml_test::least_limit(engine, [&] { evaluate(engine, s); });
+    REQUIRE(least > 0);
+    return least;
 }
 
 }  // namespace
@@ -34,14 +27,14 @@ std::int64_t least_limit(Engine& engine, const Structure& s) {
 TEST_CASE("in chunks the numbers are the same and the arrays stay within the limit") {
     const auto s = random_structure(150, 41);
     for (const auto precision : {Precision::float64, Precision::mixed}) {
-        for (int layers = 1; layers <= 3; ++layers) {
+        for (int layers = 0; layers <= 3; ++layers) {  // 0: Clebsch-Gordan paths
             CAPTURE(layers);
             const TemporaryFile file("memory.qdml");
             Options o;
-            o.layers = layers;
+            o.layers = std::max(layers, 1);
             o.message_channels = 16;
             write_random_model(file.path, o);
-            Engine engine(file.path, precision);
+            Engine engine(layers == 0 ? path_model() : file.path, precision);
             const auto expected = evaluate(engine, s, {true, true});
             const std::int64_t whole = engine.memory_allocated();
             const std::int64_t least = least_limit(engine, s);
@@ -81,14 +74,14 @@ TEST_CASE("in chunks the numbers are the same and the arrays stay within the lim
 TEST_CASE("memory estimates are within a fifth of what is allocated") {
     for (const auto precision : {Precision::float64, Precision::mixed}) {
         for (const int n : {10, 100, 300}) {
-            for (int layers = 1; layers <= 3; layers += 2) {
+            for (const int layers : {1, 3, 0}) {  // 0: Clebsch-Gordan paths
                 CAPTURE(n);
                 CAPTURE(layers);
                 const TemporaryFile file("estimate.qdml");
                 Options o;
-                o.layers = layers;
+                o.layers = std::max(layers, 1);
                 write_random_model(file.path, o);
-                Engine engine(file.path, precision);
+                Engine engine(layers == 0 ? path_model() : file.path, precision);
                 const auto s = random_structure(n, 43);
                 evaluate(engine, s);
                 const double estimate = double(engine.memory_estimate(n, 0, edges_of(s, o.cutoff)));
@@ -111,7 +104,6 @@ TEST_CASE("centroid virials need all edges at once, and say so") {
     Options o;
     o.message_channels = 16;
     write_random_model(file.path, o);
-    Engine engine(file.path, Precision::float64);
     auto s = random_structure(100, 44);
     s.pbc[0] = s.pbc[1] = s.pbc[2] = false;  // every image would be a ghost
     const auto list = s.neighbors(o.cutoff);
@@ -120,16 +112,20 @@ TEST_CASE("centroid virials need all edges at once, and say so") {
     graph.position = s.positions.data();
     qdml::Request request;
     request.centroid_virial = true;
-    qdml::Result expected, found;
-    engine.compute(graph, request, nullptr, expected);
-    const std::int64_t whole = engine.memory_allocated();
-    engine.set_memory_limit(whole + whole / 8);
-    engine.compute(graph, request, nullptr, found);
-    CHECK(found.centroid_virial == expected.centroid_virial);
-    CHECK(engine.memory_allocated() <= engine.memory_limit());
-    engine.set_memory_limit(whole / 2);
-    CHECK_THROWS_WITH_AS(engine.compute(graph, request, nullptr, found),
-                         doctest::Contains("with centroid virials"), qdml::Error);
+    for (const auto& path : {file.path, path_model()}) {
+        Engine engine(path, Precision::float64);
+        qdml::Result expected, found;
+        engine.compute(graph, {}, nullptr, expected);  // leaves arrays that centroid virials do not need
+        engine.compute(graph, request, nullptr, expected);
+        const std::int64_t whole = engine.memory_allocated();
+        engine.set_memory_limit(whole + whole / 8);
+        engine.compute(graph, request, nullptr, found);
+        CHECK(found.centroid_virial == expected.centroid_virial);
+        CHECK(engine.memory_allocated() <= engine.memory_limit());
+        engine.set_memory_limit(whole / 2);
+        CHECK_THROWS_WITH_AS(engine.compute(graph, request, nullptr, found),
+                             doctest::Contains("with centroid virials"), qdml::Error);
+    }
 }
 
 TEST_CASE("an array that grows slowly is allocated a logarithmic number of times") {

@@ -45,6 +45,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def path_file(model: Path) -> Path:
+    """A `clebsch-gordan` potential of three layers, both parities, ZBL, cutoff 4.5 Å."""
+    from path_models import architecture, random_path_model
+
+    features = ["16x0e", "16x0e+8x1o+4x2e", "16x0e+8x1o+4x1e", "16x0e"]
+    arch = architecture(features, cutoff=4.5, readout=(8,))
+    return random_path_model(model.parent / "paths.qdml", arch, seed=5, zbl=True)[0]
+
+
+@pytest.fixture(scope="session")
 def committee(model: Path) -> tuple[Path, ...]:
     """Three members that differ in size, cutoff and the order of their species."""
     from models import random_model

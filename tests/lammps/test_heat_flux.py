@@ -9,8 +9,10 @@ from lammps_cases import CASES
 from lammps_runner import BAR, measure, read_columns, read_results, run_ok, system, write_data
 
 
+@pytest.mark.parametrize("family", ["model", "path_file"])
 @pytest.mark.parametrize("case", ["triclinic", "slab"])
-def test_centroid_virials_sum_to_the_virial_on_any_ranks(model, tmp_path, case):
+def test_centroid_virials_sum_to_the_virial_on_any_ranks(request, tmp_path, case, family):
+    model = request.getfixturevalue(family)
     write_data(tmp_path / "a.data", CASES[case].atoms)
     found = {}
     for name, ranks, precision in (
@@ -37,9 +39,11 @@ def test_centroid_virials_sum_to_the_virial_on_any_ranks(model, tmp_path, case):
     assert np.abs(found["serial"][:, 3:6] - found["serial"][:, 6:]).max() > 0.01
 
 
-def test_heat_flux_moves_the_barycenter_of_the_energy(model, tmp_path):
+@pytest.mark.parametrize("family", ["model", "path_file"])
+def test_heat_flux_moves_the_barycenter_of_the_energy(request, tmp_path, family):
     """J of compute heat/flux equals d/dt Σ x_i e_i of a dot that moves freely, and only with the
     centroid virial: the half-and-half division of compute stress/atom is off by per cents."""
+    model = request.getfixturevalue(family)
     case = CASES["dot, shrink-wrapped"]
     write_data(tmp_path / "a.data", case.atoms)
     step = 1e-4  # ps

@@ -120,6 +120,31 @@ def test_memory_is_a_limit(model, tmp_path):
     assert int(found.group(1)) > int(found.group(2)) == 2**18
 
 
+@pytest.mark.parametrize("family", ["model", "path_file"])
+def test_edges_in_chunks_give_the_same_numbers(request, tmp_path, family):
+    """The least limit that is accepted, on two ranks, against none."""
+    file = request.getfixturevalue(family)
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    run_ok(tmp_path, deck(file, "precision double") + measure("whole"), ranks=2)
+    limit = 0.01
+    for _ in range(4):  # the two ranks name one number each
+        done = run(
+            tmp_path,
+            deck(file, f"precision double memory {limit:.9f}") + measure("chunks"),
+            ranks=2,
+        )
+        needs = re.findall(r"edges need at least (\d+) bytes", done.stdout)
+        if not needs:
+            break
+        limit = max(float(n) for n in needs) / 2**20 + 1e-6
+    assert done.returncode == 0, done.stdout[-2000:]
+    whole, chunks = read_results(tmp_path, "whole"), read_results(tmp_path, "chunks")
+    assert abs(chunks.energy - whole.energy) < 1e-9
+    for field in ("forces", "virial", "energies", "virials"):
+        wanted = getattr(whole, field)
+        np.testing.assert_allclose(getattr(chunks, field), wanted, rtol=0, atol=1e-9)
+
+
 def test_start_and_end_messages(model, tmp_path):
     """File, identity, types, precision, device, exchange and memory are stated at the start."""
     from qdml.modelfile import content_hash

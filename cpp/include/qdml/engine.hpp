@@ -14,7 +14,7 @@
 namespace qdml {
 
 /// A fault with a stable code and a message that says what to do. docs/file-format.md lists the codes of files;
-/// beside them: `graph_invalid` (impossible input of compute), `value_invalid` (of build_neighbor_list and
+/// beside them: `graph_invalid` (impossible input of compute), `request_unsupported` (Graph::shell on a GPU), `value_invalid` (of build_neighbor_list and
 /// set_memory_limit), `memory_limit` (the work arrays do not fit into the bound set, or into the card), `isa_unavailable`
 /// (environment variable QDML_ISA asks for kernels this processor lacks), `device_unavailable` (Device::gpu and what is
 /// missing for it), `device_failed` (a call of the CUDA runtime failed), `species_differ` (members of a
@@ -84,6 +84,12 @@ struct Graph {
     std::int64_t list_number = 0;
     /// [n_total - n_local] local row whose features a ghost has, for a rank alone: then no Exchange is needed.
     const int* owner = nullptr;
+
+    /// Shells instead of an Exchange, on a CPU: of the local atoms the first shell[0] have energies, and the first shell[k] are
+    /// all atoms with a row that these reach over k edges. As many shells as the model has layers, or more; the atoms
+    /// that the last of the shells reaches over one edge are there, too. Edges longer than the cutoff may count.
+    const int* shell = nullptr;
+    int n_shells = 0;
 };
 
 /// How ghost rows get their owners' values between layers. Serial callers without ghosts pass none.
@@ -110,10 +116,10 @@ struct Request {
 
 /// Results; vectors are resized by compute and reused between calls.
 struct Result {
-    double energy = 0.0;  ///< of the local atoms, eV
+    double energy = 0.0;  ///< of the local atoms with energies, eV
     double virial[9] = {};  ///< W row-major, eV: the edges found by this rank
     std::vector<double> force;  ///< [n_total][3]; rows of ghosts belong to their owners (caller adds them up)
-    std::vector<double> atom_energy;  ///< [n_local]
+    std::vector<double> atom_energy;  ///< [n_local], 0 for local atoms without energy (Graph::shell)
     std::vector<double> atom_virial;  ///< [n_total][9], sums to virial
     std::vector<double> nearest_distance;  ///< [n_local][species] Å, to the digits of the kernels; 0: none within the cutoff
     std::vector<int> nearest_row;          ///< [n_local][species] row of that neighbour
@@ -151,7 +157,8 @@ public:
     /// Whether compute takes graphs without a list and with owners of ghosts; on a GPU it does.
     bool makes_lists() const noexcept;
 
-    /// Evaluate. `exchange` may be null only when n_total == n_local on every rank, or with Graph::owner. Bitwise the same for any number of threads.
+    /// Evaluate. `exchange` may be null only when n_total == n_local on every rank, or with Graph::owner or Graph::shell.
+    /// Bitwise the same for any number of threads.
     void compute(const Graph& graph, const Request& request, Exchange* exchange, Result& result);
 
 private:

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: MIT
-/// The equations of docs/conventions.md, "Clebsch-Gordan paths", tile by tile of atoms.
-///
-///     forward  t = 0..T-1   z = Σ_paths linear_out(Σ messages) + self_connection(h); h' = gate(z);
-///                           H of the next layer = linear_in(h'), exchanged; the last reads out
-///     backward t = T-1..1   dE/dH = Σ over receivers (G exchanged); dE/dh; dE/dz and G of layer t-1
-///     layer 0               its own G alone gives dE/dr of its edges
+/// The equations of docs/conventions.md, "Clebsch-Gordan paths", for one tile of atoms; ../evaluator.cpp
+/// calls them in turn.
 ///
 /// The sums A of one path go straight through their part of linear_out, so that A of all paths, which
 /// is several times as wide as the features, never exists. G does: it is what receivers send.
@@ -14,7 +10,6 @@
 #include <algorithm>
 
 #include "read_out.hpp"
-#include "threads.hpp"
 
 namespace qdml {
 namespace {
@@ -24,30 +19,49 @@ static_assert(kTile <= kMostAtomsOfTile);
 
 std::int64_t whole_blocks(std::int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; }
 
+/// What the arrays of an atom, an edge and a tile hold.
+template <class real>
+WorkSizes work_sizes(const PathModelWeights<real>& weights) {
+    constexpr int kWidest = 2 * kMaxDegree + 1;
+    WorkSizes sizes;
+    sizes.tile = kTile;
+    sizes.edge = kHarmonics;
+    sizes.tile_coupling = kWidest * kWidest;
+    sizes.tile_moments = kMoments;
+    const std::size_t n_layers = weights.layers.size();
+    for (std::size_t t = 0; t < n_layers; ++t) {
+        const auto& layer = weights.layers[t];
+        sizes.layers.push_back({t + 1 < n_layers ? layer.z.width : 0, t > 0 ? layer.message.width : 0,
+                                t > 0 ? layer.gradient_width : 0});
+        sizes.h = std::max({sizes.h, layer.node_in.width, layer.node_out.width});
+        sizes.tile_z = std::max(sizes.tile_z, layer.z.width);
+        sizes.tile_grad_message = std::max(sizes.tile_grad_message, layer.message.width);
+        for (const auto& path : layer.paths) {
+            sizes.tile_message = std::max(sizes.tile_message, path.blocks * path.gradient.stride());
+        }
+    }
+    sizes.tile_message = std::max(sizes.tile_message, weights.layers[0].gradient_width);
+    sizes.set_readout(weights.readout_blocks);
+    return sizes;
+}
+
 }  // namespace
 
-/// Up to 32 atoms and their edges, those of atoms of other potentials included.
+/// The edges of a tile, those of atoms of other potentials included, and their harmonics.
 template <class real>
-struct PathEvaluator<real>::EdgeTile : Tile {
-    std::int64_t first_edge, n_edges, stride;
+struct PathEvaluator<real>::EdgeTile {
+    std::int64_t first, n, stride;
     real* harmonics;  ///< [16][stride]
 };
 
 template <class real>
 PathEvaluator<real>::PathEvaluator(const Model& model, const Kernels<real>& kernels,
                                    const PathKernels<real>& paths)
-    : weights_(model),
+    : CpuEvaluator<real>(model, model.paths->cutoff, model.paths->knots, Spline::hermite),
+      weights_(model),
       kernels_(kernels),
-      paths_(paths),
-      shape_{weights_.n_species, model.paths->cutoff, model.paths->knots, Spline::hermite} {
-    if (model.has_zbl()) {
-        zbl_ = Zbl(model.info.species, model.tensor("zbl.r_max"));
-    }
-    for (std::size_t t = 0; t < weights_.layers.size(); ++t) {
-        const auto& layer = weights_.layers[t];
-        h_stride_ = std::max({h_stride_, layer.node_in.width, layer.node_out.width});
-        widest_gradient_ = t > 0 ? std::max(widest_gradient_, layer.gradient_width) : 0;
-    }
+      paths_(paths) {
+    this->set_sizes(work_sizes(weights_));
     // layer 0: the message of a sender depends on its species alone
     const auto& first = weights_.layers[0];
     first_message_.reserve(std::int64_t(weights_.n_species) * first.message.width);
@@ -59,138 +73,45 @@ PathEvaluator<real>::PathEvaluator(const Model& model, const Kernels<real>& kern
 }
 
 template <class real>
-int PathEvaluator<real>::max_exchange_width() const noexcept {
-    int width = widest_gradient_;
-    for (std::size_t t = 1; t < weights_.layers.size(); ++t) {
-        width = std::max(width, weights_.layers[t].message.width);
-    }
-    return width;
-}
-
-template <class real>
-std::int64_t PathEvaluator<real>::memory_estimate(std::int64_t n_local, std::int64_t n_ghost,
-                                                  std::int64_t n_edges) const noexcept {
-    std::int64_t local = h_stride_, total = std::int64_t(2) * widest_gradient_;
-    for (std::size_t t = 0; t < weights_.layers.size(); ++t) {
-        local += t + 1 < weights_.layers.size() ? weights_.layers[t].z.width : 0;
-        total += t > 0 ? weights_.layers[t].message.width : 0;
-    }
-    const std::int64_t n_total = n_local + n_ghost;
-    const auto size = static_cast<std::int64_t>(sizeof(real));
-    return (n_local * local + n_total * total + n_edges * kHarmonics) * size + n_local * 8 +
-           Edges<real>::atom_bytes(n_local, n_total) + Edges<real>::edge_bytes(n_local, n_edges);
-}
-
-/// Size all arrays; rows of atoms that no tile writes must be zero.
-template <class real>
-void PathEvaluator<real>::prepare(const Graph& graph) {
-    const std::int64_t n_local = graph.n_local, n_total = graph.n_total;
-    const std::size_t n_layers = weights_.layers.size();
+typename PathEvaluator<real>::EdgeTile PathEvaluator<real>::edges_of(const Tile& tile) const {
     const auto& start = work_->edges.row_start;
-    work_->resize(std::max<std::size_t>(n_layers, 2));  // G of two layers at a time
-    std::int64_t z_widest = 0, message_widest = 0, sums_widest = 0, read_out_widest = kBlock;
-    for (std::size_t t = 0; t < n_layers; ++t) {
-        const auto& layer = weights_.layers[t];
-        z_widest = std::max<std::int64_t>(z_widest, layer.z.width);
-        message_widest = std::max<std::int64_t>(message_widest, layer.message.width);
-        for (const auto& path : layer.paths) {
-            sums_widest = std::max<std::int64_t>(
-                sums_widest, std::int64_t(path.blocks) * path.gradient.stride());
-        }
-        work_->z[t].reserve(t + 1 < n_layers ? n_local * layer.z.width : 0);
-        work_->message[t].reserve(t > 0 ? n_total * layer.message.width : 0);
-    }
-    sums_widest = std::max<std::int64_t>(sums_widest, weights_.layers[0].gradient_width);
-    for (std::size_t k = 0; k < 2; ++k) {
-        work_->gradient[k].reserve(n_total * widest_gradient_);
-    }
-    work_->h.reserve(n_local * h_stride_);
-    for (const int blocks : weights_.readout_blocks) {
-        read_out_widest = std::max<std::int64_t>(read_out_widest, blocks * kBlock);
-    }
-    const int n_tiles = (graph.n_local + kTile - 1) / kTile;
-    std::int64_t most_edges = 0;
-    for (int index = 0; index < n_tiles; ++index) {
-        const int begin = index * kTile, end = std::min(begin + kTile, graph.n_local);
-        most_edges = std::max(most_edges, start[end] - start[begin]);
-    }
-    work_->harmonics.reserve(kHarmonics *
-                             (start[graph.n_local] + std::int64_t(n_tiles) * kBlock));
-    for (auto& scratch : work_->scratch) {
-        constexpr int kWidest = 2 * kMaxDegree + 1;
-        scratch->coupling.reserve(kWidest * kWidest * whole_blocks(most_edges));
-        scratch->moments.reserve(most_edges * kMoments);
-        scratch->message.reserve(kTile * sums_widest);
-        scratch->grad_message.reserve(kTile * message_widest);
-        scratch->z.reserve(kTile * z_widest);
-        scratch->grad_z.reserve(kTile * z_widest);
-        scratch->grad_a.reserve(kTile * read_out_widest);
-        scratch->grad_b.reserve(kTile * read_out_widest);
-        const std::size_t n_activations = 2 * weights_.readout.size() + 1;
-        scratch->activation.resize(std::max(scratch->activation.size(), n_activations));
-        for (std::size_t k = 0; k < n_activations; ++k) {
-            scratch->activation[k].reserve(kTile * read_out_widest);
-        }
-    }
-    for (std::int64_t i = 0; i < n_local; ++i) {
-        if (graph.species[i] >= 0) {
-            continue;
-        }
-        for (std::size_t t = 1; t < n_layers; ++t) {
-            const std::int64_t width = weights_.layers[t].message.width;
-            std::fill_n(work_->message[t].data() + i * width, width, real(0));
-        }
-    }
+    const std::int64_t first = start[tile.begin];
+    return {first, start[tile.end] - first, whole_blocks(start[tile.whole_end] - first),
+            work_->harmonics.data() + kHarmonics * (first + std::int64_t(tile.index) * kBlock)};
 }
 
 template <class real>
-typename PathEvaluator<real>::EdgeTile PathEvaluator<real>::make_edge_tile(
-    const Graph& graph, int index, Scratch<real>& scratch) const {
-    const int begin = index * kTile, end = std::min(begin + kTile, graph.n_local);
-    const auto& start = work_->edges.row_start;
-    const std::int64_t first = start[begin], n_edges = start[end] - first;
-    return {make_tile(graph, begin, end, weights_.n_species, scratch), first, n_edges,
-            whole_blocks(n_edges),
-            work_->harmonics.data() + kHarmonics * (first + std::int64_t(index) * kBlock)};
-}
-
-/// Call body(tile, scratch) for all tiles. Which thread takes a tile changes no number.
-template <class real>
-template <class Body>
-void PathEvaluator<real>::for_tiles(const Graph& graph, const Body& body) {
-    const int n_tiles = (graph.n_local + kTile - 1) / kTile;
-#pragma omp parallel for schedule(dynamic, 1)
-    for (int index = 0; index < n_tiles; ++index) {
-        Scratch<real>& scratch = *work_->scratch[static_cast<std::size_t>(this_thread())];
-        body(make_edge_tile(graph, index, scratch), scratch);
-    }
+void PathEvaluator<real>::take_edges(const Tile& tile) {
+    const EdgeTile edges = edges_of(tile);
+    paths_.harmonics(edges.n, work_->edges.record.data() + edges.first, edges.stride,
+                     edges.harmonics);
 }
 
 /// M of one path for all edges of the tile.
 template <class real>
-const real* PathEvaluator<real>::couple(const EdgeTile& tile, const PathWeights<real>& path,
+const real* PathEvaluator<real>::couple(const EdgeTile& edges, const PathWeights<real>& path,
                                         Scratch<real>& scratch) const {
     paths_.path[path.l_in][path.path.edge][path.l_out].couple(
-        tile.n_edges, tile.harmonics, tile.stride, scratch.coupling.data());
+        edges.n, edges.harmonics, edges.stride, scratch.coupling.data());
     return scratch.coupling.data();
 }
 
 template <class real>
-PathConvolution<real> PathEvaluator<real>::convolution(const EdgeTile& tile, std::size_t t,
+PathConvolution<real> PathEvaluator<real>::convolution(const EdgeTile& edges, std::size_t t,
                                                        const real* m) const {
     return {work_->edges.row_start.data(),
             t == 0 ? work_->edges.neighbor_species.data() : work_->edges.neighbor.data(),
             work_->edges.record.data(),
-            tile.first_edge,
+            edges.first,
             m,
-            tile.stride,
+            edges.stride,
             nullptr};
 }
 
 /// body(map, first atom, end) for every map of the self-connection and the atoms it belongs to.
 template <class real>
 template <class Body>
-void PathEvaluator<real>::self_connection(const EdgeTile& tile, std::size_t t, const Body& body) const {
+void PathEvaluator<real>::self_connection(const Tile& tile, std::size_t t, const Body& body) const {
     const auto& maps = weights_.layers[t].self_connection;
     if (maps.size() == 1) {
         for (const auto& map : maps[0]) {
@@ -208,17 +129,16 @@ void PathEvaluator<real>::self_connection(const EdgeTile& tile, std::size_t t, c
 
 /// Layer t of one tile up to H of the next layer; z of the last layer stays in the scratch.
 template <class real>
-void PathEvaluator<real>::forward(const EdgeTile& tile, std::size_t t, Scratch<real>& scratch) {
+void PathEvaluator<real>::forward(const Tile& tile, std::size_t t, Scratch<real>& scratch) {
     const auto& layer = weights_.layers[t];
     const bool last = t + 1 == weights_.layers.size();
-    const auto h = [&](int k) { return work_->h.data() + std::int64_t(tile.atoms[k]) * h_stride_; };
+    const EdgeTile edges = edges_of(tile);
+    const auto h = [&](int k) { return h_row(tile, k); };
     const auto z = [&](int k) {
         return last ? scratch.z.data() + std::int64_t(k) * layer.z.width
                     : work_->z[t].data() + std::int64_t(tile.atoms[k]) * layer.z.width;
     };
     if (t == 0) {
-        paths_.harmonics(tile.n_edges, work_->edges.record.data() + tile.first_edge, tile.stride,
-                         tile.harmonics);
         const std::int64_t width = layer.node_in.width;
         for (int k = 0; k < tile.n; ++k) {
             std::copy_n(weights_.embedding.data() + tile.species[tile.atoms[k]] * width, width,
@@ -233,7 +153,7 @@ void PathEvaluator<real>::forward(const EdgeTile& tile, std::size_t t, Scratch<r
         const auto& in = layer.message.parts[path.path.in];
         const auto& to = layer.z.parts[path.path.out];
         const std::int64_t width = std::int64_t(path.blocks) * path.gradient.stride();
-        auto c = convolution(tile, t, couple(tile, path, scratch));
+        auto c = convolution(edges, t, couple(edges, path, scratch));
         for (int block = 0; block < path.blocks; ++block) {
             c.table = path.radial.data() + block * weights_.n_knots * 2 * kBlock;
             paths_.path[path.l_in][path.path.edge][path.l_out].forward(
@@ -270,21 +190,26 @@ void PathEvaluator<real>::forward(const EdgeTile& tile, std::size_t t, Scratch<r
     }
 }
 
+template <class real>
+void PathEvaluator<real>::read_out(const Tile& tile, Scratch<real>& scratch) {
+    qdml::read_out(weights_, kernels_, tile, work_->h.data(), h_stride(), scratch,
+                   work_->atom_energy.data());
+}
+
 /// From dE/dh of layer t's output to G (in the array of layer t, or in the scratch for layer 0) and
 /// the part of dE/dh of its input that goes through the self-connection.
 template <class real>
-void PathEvaluator<real>::gate_backward(const EdgeTile& tile, std::size_t t, const real* z_rows,
-                                        Scratch<real>& scratch) {
+void PathEvaluator<real>::gate_backward(const Tile& tile, std::size_t t, Scratch<real>& scratch) {
     const auto& layer = weights_.layers[t];
     const bool last = t + 1 == weights_.layers.size();
-    const auto grad_h = [&](int k) { return work_->h.data() + std::int64_t(tile.atoms[k]) * h_stride_; };
+    const real* z_rows = last ? scratch.z.data() : work_->z[t].data();
+    const auto grad_h = [&](int k) { return h_row(tile, k); };
     const auto grad_z = [&](int k) {
         return scratch.grad_z.data() + std::int64_t(k) * layer.z.width;
     };
     const auto g = [&](int k) {
         return t == 0 ? scratch.message.data() + std::int64_t(k) * layer.gradient_width
-                      : work_->gradient[t % 2].data() +
-                            std::int64_t(tile.atoms[k]) * layer.gradient_width;
+                      : gradient(t) + std::int64_t(tile.atoms[k]) * layer.gradient_width;
     };
     for (int k = 0; k < tile.n; ++k) {
         const std::int64_t row = last ? k : tile.atoms[k];
@@ -315,29 +240,30 @@ void PathEvaluator<real>::gate_backward(const EdgeTile& tile, std::size_t t, con
 
 /// Layer t >= 1 from G of the receivers: edge gradients, dE/dH, and the rest of dE/dh.
 template <class real>
-void PathEvaluator<real>::backward(const EdgeTile& tile, std::size_t t, Scratch<real>& scratch) {
+void PathEvaluator<real>::backward(const Tile& tile, std::size_t t, Scratch<real>& scratch) {
     const auto& layer = weights_.layers[t];
+    const EdgeTile edges = edges_of(tile);
     std::fill_n(scratch.grad_message.data(), std::int64_t(tile.n) * layer.message.width, real(0));
-    std::fill_n(scratch.moments.data(), tile.n_edges * kMoments, real(0));
+    std::fill_n(scratch.moments.data(), edges.n * kMoments, real(0));
     for (const auto& path : layer.paths) {
         const auto& in = layer.message.parts[path.path.in];
-        auto c = convolution(tile, t, couple(tile, path, scratch));
+        auto c = convolution(edges, t, couple(edges, path, scratch));
         for (int block = 0; block < path.blocks; ++block) {
             const std::int64_t at = in.offset + block * in.stride();
             c.table = path.radial.data() + block * weights_.n_knots * 2 * kBlock;
             paths_.path[path.l_in][path.path.edge][path.l_out].backward(
                 c, tile.atoms, tile.n, work_->message[t].data() + at, layer.message.width,
-                work_->gradient[t % 2].data() + path.gradient.offset + block * path.gradient.stride(),
+                gradient(t) + path.gradient.offset + block * path.gradient.stride(),
                 layer.gradient_width, scratch.grad_message.data() + at, layer.message.width,
                 scratch.moments.data());
         }
     }
-    paths_.finish(tile.n_edges, work_->edges.record.data() + tile.first_edge, scratch.moments.data(),
-                  work_->edges.gradient.data() + tile.first_edge);
+    paths_.finish(edges.n, work_->edges.record.data() + edges.first, scratch.moments.data(),
+                  work_->edges.gradient.data() + edges.first);
     const auto grad_message = [&](int k) {
         return scratch.grad_message.data() + std::int64_t(k) * layer.message.width;
     };
-    const auto grad_h = [&](int k) { return work_->h.data() + std::int64_t(tile.atoms[k]) * h_stride_; };
+    const auto grad_h = [&](int k) { return h_row(tile, k); };
     for (const auto& map : layer.linear_in) {
         const auto &from = layer.message.parts[map.to], &to = layer.node_in.parts[map.from];
         const int n =
@@ -349,11 +275,12 @@ void PathEvaluator<real>::backward(const EdgeTile& tile, std::size_t t, Scratch<
 
 /// Layer 0 from G of the receivers, in the scratch: edge gradients.
 template <class real>
-void PathEvaluator<real>::first_gradient(const EdgeTile& tile, Scratch<real>& scratch) {
+void PathEvaluator<real>::first_gradient(const Tile& tile, Scratch<real>& scratch) {
     const auto& layer = weights_.layers[0];
-    std::fill_n(scratch.moments.data(), tile.n_edges * kMoments, real(0));
+    const EdgeTile edges = edges_of(tile);
+    std::fill_n(scratch.moments.data(), edges.n * kMoments, real(0));
     for (const auto& path : layer.paths) {
-        auto c = convolution(tile, 0, couple(tile, path, scratch));
+        auto c = convolution(edges, 0, couple(edges, path, scratch));
         for (int block = 0; block < path.blocks; ++block) {
             c.table = path.radial.data() + block * weights_.n_knots * 2 * kBlock;
             paths_.path[0][path.path.edge][path.l_out].first_gradient(
@@ -362,66 +289,8 @@ void PathEvaluator<real>::first_gradient(const EdgeTile& tile, Scratch<real>& sc
                 layer.gradient_width, scratch.moments.data());
         }
     }
-    paths_.finish(tile.n_edges, work_->edges.record.data() + tile.first_edge, scratch.moments.data(),
-                  work_->edges.gradient.data() + tile.first_edge);
-}
-
-template <class real>
-void PathEvaluator<real>::evaluate(const Graph& graph, const Request& request, Exchange* exchange,
-                                   Result& result, bool same_graph) {
-    if (request.centroid_virial) {
-        throw Error("request_unsupported",
-                    "centroid_virial is not available for clebsch-gordan potentials");
-    }
-    work_->atom_energy.assign(static_cast<std::size_t>(graph.n_local), 0.0);
-    work_->edges.count(graph, shape_, same_graph);
-    const std::int64_t needed = memory_estimate(graph.n_local, graph.n_total - graph.n_local,
-                                                work_->edges.before(graph.n_local));
-    if (memory_limit_ > 0 && needed > memory_limit_) {
-        throw Error("memory_limit", "the work arrays need " + std::to_string(needed) +
-                                        " bytes, the limit is " + std::to_string(memory_limit_) +
-                                        "; raise it or use more ranks");
-    }
-    work_->edges.build(graph, 0, graph.n_local);
-    work_->edges.start(graph, &zbl_, work_->atom_energy.data());
-    prepare(graph);
-    result.force.assign(static_cast<std::size_t>(graph.n_total) * 3, 0.0);
-    result.atom_virial.assign(
-        request.atom_virial ? static_cast<std::size_t>(graph.n_total) * 9 : 0, 0.0);
-    std::fill(result.virial, result.virial + 9, 0.0);
-    const std::size_t n_layers = weights_.layers.size();
-    for (std::size_t t = 0; t < n_layers; ++t) {
-        const bool last = t + 1 == n_layers;
-        for_tiles(graph, [&](const EdgeTile& tile, Scratch<real>& scratch) {
-            forward(tile, t, scratch);
-            if (last) {
-                read_out(weights_, kernels_, tile, work_->h.data(), h_stride_, scratch,
-                         work_->atom_energy.data());
-                gate_backward(tile, t, scratch.z.data(), scratch);
-            }
-            if (last && t == 0) {
-                first_gradient(tile, scratch);
-            }
-        });
-        if (!last && exchange != nullptr) {
-            exchange->fill_ghosts(work_->message[t + 1].data(), weights_.layers[t + 1].message.width);
-        }
-    }
-    for (std::size_t t = n_layers; t-- > 1;) {
-        if (exchange != nullptr) {
-            exchange->fill_ghosts(work_->gradient[t % 2].data(), weights_.layers[t].gradient_width);
-        }
-        for_tiles(graph, [&](const EdgeTile& tile, Scratch<real>& scratch) {
-            backward(tile, t, scratch);
-            gate_backward(tile, t - 1, work_->z[t - 1].data(), scratch);
-            if (t == 1) {
-                first_gradient(tile, scratch);
-            }
-        });
-    }
-    work_->edges.add_forces(graph, request.atom_virial, result);
-    result.centroid_virial.clear();
-    store_energies(work_->atom_energy, request, result);
+    paths_.finish(edges.n, work_->edges.record.data() + edges.first, scratch.moments.data(),
+                  work_->edges.gradient.data() + edges.first);
 }
 
 template class PathEvaluator<float>;
