@@ -2,6 +2,7 @@
 """A film of 100,000 atoms in LAMMPS: time per step and memory per rank on one and two ranks.
 
     python benchmarks/lammps_film.py --model model.qdml [--ranks 1 2] [--atoms 100000] [--steps 30]
+        [--exchange layer wide]
 
 Zinc-blende CdSe (100), periodic in the plane, 29 layers of Cd and Se, Cl on both faces by electron
 counting (qdml.sample.slabs), free boundaries along z. Without --model a random `std` potential is
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,9 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--atoms", type=int, default=100_000)
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument(
+        "--exchange", nargs="+", choices=("layer", "wide"), default=["layer"], help="keyword values"
+    )
     parser.add_argument("--under-load", action="store_true", help="measure on a busy machine too")
     parser.add_argument("--output", type=Path, default=machine.RESULTS / "lammps_film.json")
     options = parser.parse_args()
@@ -72,9 +77,11 @@ def main() -> None:
         if missing:
             parser.error(f"{model} does not know {', '.join(missing)}")
         console.print(f"film of {len(atoms)} atoms, {model.name}, {options.steps} steps of 0.1 fs")
-        for ranks in options.ranks:
-            row = run_steps(atoms, ELEMENTS, model, steps=options.steps,
-                            warm=max(1, options.steps // 3), ranks=ranks)  # fmt: skip
+        for ranks, exchange in product(options.ranks, options.exchange):
+            row = run_steps(
+                atoms, ELEMENTS, model, steps=options.steps, warm=max(1, options.steps // 3),
+                ranks=ranks, exchange=exchange,
+            )  # fmt: skip
             total = sum(row["peak_mb_per_rank"])
             row |= {
                 "us_per_atom_step": 1e6 * row["seconds_per_step"] / len(atoms),
@@ -83,17 +90,19 @@ def main() -> None:
             }
             rows.append(row)
             console.print(
-                f"{ranks} ranks: {row['seconds_per_step']:.2f} s per step, "
+                f"{ranks} ranks, exchange {exchange}: {row['seconds_per_step']:.2f} s per step, "
                 f"{row['us_per_atom_step']:.1f} µs per atom and step; pair "
                 f"{row['pair_seconds'] / row['loop_seconds']:.0%}, neighbour lists "
                 f"{row['neigh_seconds'] / row['loop_seconds']:.0%}; peak memory per rank "
                 + ", ".join(f"{x:.0f} MB" for x in row["peak_mb_per_rank"])
+                + f"; at most {row['most_ghosts']} ghosts"
             )
             if total > MEMORY_LIMIT:
                 console.print(f"more than {MEMORY_LIMIT:.0f} MB in all: too much", style="bold")
     if len(rows) > 1:
         console.print(
-            f"{rows[-1]['ranks']} against {rows[0]['ranks']} ranks: "
+            f"{rows[-1]['ranks']} ranks ({rows[-1]['exchange']}) against {rows[0]['ranks']} "
+            f"({rows[0]['exchange']}): "
             f"{rows[0]['seconds_per_step'] / rows[-1]['seconds_per_step']:.2f}x"
         )
     machine.write(

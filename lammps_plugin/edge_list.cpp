@@ -20,23 +20,26 @@ long long grid_cell(double distance) { return std::llround(distance * kImageGrid
 
 }  // namespace
 
-void EdgeList::rebuild(const LAMMPS_NS::NeighList& list, int n_local, const int* species, const double* const* x,
-                       const LAMMPS_NS::tagint* tag)
+void EdgeList::rebuild(const LAMMPS_NS::NeighList& list, int n_local, const Shells* shells, const int* species,
+                       const double* const* x, const LAMMPS_NS::tagint* tag)
 {
     n_local_ = n_local;
-    // Under pair_style hybrid the list holds only some of the local atoms; the others keep an empty row.
-    candidate_start_.assign(static_cast<std::size_t>(n_local) + 1, 0);
-    for (int ii = 0; ii < list.inum; ++ii) {
-        const int i = list.ilist[ii];
-        if (i < n_local && species[i] >= 0) candidate_start_[i + 1] = list.numneigh[i];
+    shells_ = shells;
+    const int n_rows = shells != nullptr ? shells->counts().back() : n_local;
+    // Under pair_style hybrid the list holds only some of the atoms; the others keep an empty row.
+    candidate_start_.assign(static_cast<std::size_t>(n_rows) + 1, 0);
+    for (int ii = 0; ii < list.inum + list.gnum; ++ii) {
+        const int i = list.ilist[ii], row = row_of(i);
+        if (row >= 0 && row < n_rows && species[i] >= 0) candidate_start_[row + 1] = list.numneigh[i];
     }
-    for (int i = 0; i < n_local; ++i) candidate_start_[i + 1] += candidate_start_[i];
-    candidate_.resize(static_cast<std::size_t>(candidate_start_[n_local]));
+    for (int row = 0; row < n_rows; ++row) candidate_start_[row + 1] += candidate_start_[row];
+    candidate_.resize(static_cast<std::size_t>(candidate_start_[n_rows]));
 
 #pragma omp parallel for schedule(dynamic, 64)
-    for (int i = 0; i < n_local; ++i) {
-        int* row = candidate_.data() + candidate_start_[i];
-        const auto n = static_cast<int>(candidate_start_[i + 1] - candidate_start_[i]);
+    for (int r = 0; r < n_rows; ++r) {
+        const int i = atom(r);
+        int* row = candidate_.data() + candidate_start_[r];
+        const auto n = static_cast<int>(candidate_start_[r + 1] - candidate_start_[r]);
         for (int k = 0; k < n; ++k) row[k] = list.firstneigh[i][k] & NEIGHMASK;
         std::sort(row, row + n, [&](int a, int b) {
             if (tag[a] != tag[b]) return tag[a] < tag[b];
@@ -57,7 +60,8 @@ void EdgeList::rebuild(const LAMMPS_NS::NeighList& list, int n_local, const int*
 void EdgeList::update(const double* const* x, double cutoff)
 {
     const double cutoff_squared = cutoff * cutoff;
-    row_start_.assign(static_cast<std::size_t>(n_local_) + 1, 0);
+    const auto n_rows = static_cast<int>(candidate_start_.size()) - 1;
+    row_start_.assign(static_cast<std::size_t>(n_rows) + 1, 0);
 
     auto is_edge = [&](int i, int j, double* r) {
         if (j < 0) return false;
@@ -66,24 +70,26 @@ void EdgeList::update(const double* const* x, double cutoff)
     };
 
 #pragma omp parallel for schedule(static)
-    for (int i = 0; i < n_local_; ++i) {
+    for (int row = 0; row < n_rows; ++row) {
         double r[3];
         std::int64_t n = 0;
-        for (std::int64_t e = candidate_start_[i]; e < candidate_start_[i + 1]; ++e) n += is_edge(i, candidate_[e], r) ? 1 : 0;
-        row_start_[i + 1] = n;
+        for (std::int64_t e = candidate_start_[row]; e < candidate_start_[row + 1]; ++e) {
+            n += is_edge(atom(row), candidate_[e], r) ? 1 : 0;
+        }
+        row_start_[row + 1] = n;
     }
-    for (int i = 0; i < n_local_; ++i) row_start_[i + 1] += row_start_[i];
+    for (int row = 0; row < n_rows; ++row) row_start_[row + 1] += row_start_[row];
 
-    const auto n_edges = static_cast<std::size_t>(row_start_[n_local_]);
+    const auto n_edges = static_cast<std::size_t>(row_start_[n_rows]);
     neighbor_.resize(n_edges);
     edge_vector_.resize(3 * n_edges);
 #pragma omp parallel for schedule(static)
-    for (int i = 0; i < n_local_; ++i) {
-        std::int64_t out = row_start_[i];
+    for (int row = 0; row < n_rows; ++row) {
+        std::int64_t out = row_start_[row];
         double r[3];
-        for (std::int64_t e = candidate_start_[i]; e < candidate_start_[i + 1]; ++e) {
-            if (!is_edge(i, candidate_[e], r)) continue;
-            neighbor_[out] = candidate_[e];
+        for (std::int64_t e = candidate_start_[row]; e < candidate_start_[row + 1]; ++e) {
+            if (!is_edge(atom(row), candidate_[e], r)) continue;
+            neighbor_[out] = row_of(candidate_[e]);
             std::copy(r, r + 3, edge_vector_.begin() + 3 * out);
             ++out;
         }

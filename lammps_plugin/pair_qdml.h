@@ -2,7 +2,7 @@
 /// `pair_style qdml [keyword value ...]`, `pair_coeff * * model.qdml [...] Cd Se Cl`: glue between LAMMPS and libqdml.
 ///
 /// Metal units pass through; in real units energies are converted with LAMMPS' own factor. All mathematics is in libqdml.
-/// pair_qdml.cpp: input, checks, compute; pair_qdml_output.cpp: messages and extract; pair_qdml_restart.cpp: restart files.
+/// pair_qdml.cpp: input and checks; pair_qdml_compute.cpp: the steps; pair_qdml_output.cpp: messages and extract; pair_qdml_restart.cpp: restart files.
 #pragma once
 
 #include "edge_list.h"
@@ -11,6 +11,7 @@
 #include "pair.h"
 #include "qdml/committee.hpp"
 #include "settings.h"
+#include "shells.h"
 #include "short_distances.h"
 
 #include <memory>
@@ -59,8 +60,13 @@ private:
     qdml::Committee& active() { return minimizer_ ? *minimizer_ : *committee_; }
     std::string paths_text() const;
     bool can_send_positions();
+    double shell_width() const;
+    int n_shells() const;
+    void ask_for_ghosts();
+    void take_back_ghosts();
     void update_graph();
     qdml::Graph make_graph();
+    void use_shells(qdml::Graph& graph);
     void find_owners();
     void check_distances();
     bool spread_is_due() const;
@@ -71,6 +77,8 @@ private:
 
     std::string device_text() const;
     void print_model();
+    double work_memory() const;
+    std::string atoms_of_layers() const;
     void print_run();
     void reset_run_counts();
 
@@ -85,9 +93,13 @@ private:
     int ranks_on_gpu_ = 0;  ///< under `device auto` some nodes may have none
 
     qdml_lammps::GhostExchange exchange_;
+    qdml_lammps::Shells shells_;  ///< under `exchange wide`
     qdml_lammps::EdgeList edges_;
     qdml_lammps::ShortDistances short_distances_;
     std::vector<int> species_;  ///< [n_total] model species, -1 for NULL types
+    std::vector<int> row_species_;       ///< of the rows of the shells
+    std::vector<double> row_position_;   ///< [rows][3], where centroid virials need it
+    double ghost_cutoff_ = 0.0, ghost_cutoff_before_ = 0.0;  ///< Å asked of LAMMPS for a wide shell, and what the input said
     std::vector<qdml::Result> results_;  ///< of the members
     qdml::Result mean_;
     const qdml::Result* result_ = &mean_;  ///< what the atoms follow, of the last compute
@@ -108,6 +120,7 @@ private:
     // of one run
     bool run_was_printed_ = false;  ///< exchange and memory figures are known after the first compute
     double n_computes_ = 0.0, n_complete_ = 0.0;  ///< evaluations, and those of all members
+    double n_ghosts_ = 0.0;                       ///< of all evaluations
 
     // of a restart file that was read
     std::vector<std::string> restart_paths_, restart_hashes_;

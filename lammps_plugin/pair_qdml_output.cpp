@@ -52,57 +52,88 @@ void PairQdml::print_model()
     }
     text += fmt::format("\n  precision {}, device {}, libqdml {}, {} rank(s) with {} thread(s) each\n",
                         settings_.precision_name(), device_text(), qdml::version(), comm->nprocs, comm->nthreads);
-    text += fmt::format("  exchange layer by layer, halo {}\n", settings_.halo_name());
+    text += settings_.is_wide() ? fmt::format("  exchange wide: no features travel, every rank evaluates those of its ghosts within {:.2f} A\n",
+                                              shell_width())
+                                : fmt::format("  exchange layer by layer, halo {}\n", settings_.halo_name());
     utils::logmesg(lmp, text);
 }
 
 void PairQdml::reset_run_counts()
 {
     exchange_.reset_counts();
-    n_computes_ = n_complete_ = 0.0;
+    n_computes_ = n_complete_ = n_ghosts_ = 0.0;
     run_was_printed_ = false;
+}
+
+/// Of the engine's work arrays on this rank, bytes.
+double PairQdml::work_memory() const
+{
+    const qdml::Committee& used = minimizer_ ? *minimizer_ : *committee_;
+    if (sends_positions_) return static_cast<double>(used.memory_allocated());
+    std::int64_t n_rows = atom->nlocal, n_others = atom->nghost;
+    if (settings_.is_wide() && !shells_.counts().empty()) {
+        n_rows = shells_.counts().back();
+        n_others = static_cast<std::int64_t>(shells_.atoms().size()) - n_rows;
+    }
+    return static_cast<double>(used.memory_estimate(n_rows, n_others, edges_.n_edges()));
+}
+
+/// "812, 240, 64": for so many atoms the busiest rank evaluates the layers. Collective.
+std::string PairQdml::atoms_of_layers() const
+{
+    const std::vector<int>& mine = shells_.counts();
+    std::vector<int> most(mine.size());
+    MPI_Reduce(mine.data(), most.data(), static_cast<int>(mine.size()), MPI_INT, MPI_MAX, 0, world);
+    std::string text;
+    for (std::size_t k = most.size(); k-- > 0;) text += fmt::format("{}{}", most[k], k > 0 ? ", " : "");
+    return text;
 }
 
 void PairQdml::print_run()
 {
     run_was_printed_ = true;
     const auto& counts = exchange_.counts();
-    const int n_ghost = atom->nghost;
-    const double mine[4] = {
-        sends_positions_ ? static_cast<double>(active().memory_allocated())
-                         : static_cast<double>(active().memory_estimate(atom->nlocal, n_ghost, edges_.n_edges())) +
-                               edges_.memory_bytes(),
-        static_cast<double>(n_ghost), static_cast<double>(counts.messages), counts.bytes};
+    const double mine[4] = {work_memory() + edges_.memory_bytes(), static_cast<double>(atom->nghost),
+                            static_cast<double>(counts.messages), counts.bytes};
     double most[4] = {};
     MPI_Reduce(mine, most, 4, MPI_DOUBLE, MPI_MAX, 0, world);
+    const std::string layers = settings_.is_wide() ? atoms_of_layers() : std::string();
     if (comm->me != 0) return;
-    const std::string bound =
-        settings_.memory_mib > 0 ? fmt::format(" (work arrays bound to {:.0f} MiB)", settings_.memory_mib) : std::string();
-    utils::logmesg(lmp, fmt::format("pair qdml: features go to ghosts layer by layer ({} communication, halo {}): {} exchanges and "
-                                    "{:.0f} bytes per ghost and step\n"
-                                    "  a rank has at most {:.0f} ghosts, sends {:.0f} messages with {} a step, and needs about {}{}\n",
-                                    comm->style == Comm::BRICK ? "brick" : "tiled",
-                                    minimizer_ ? "fp64" : settings_.halo_name(), counts.exchanges, counts.bytes_per_ghost, most[1],
-                                    most[2], mebibytes(most[3]), mebibytes(most[0]), bound));
+    const char* style = comm->style == Comm::BRICK ? "brick" : "tiled";
+    std::string text =
+        settings_.is_wide()
+            ? fmt::format("pair qdml: no features go to ghosts, which lie within {:.2f} A ({} communication): {} exchanges and {:.0f} bytes "
+                          "per ghost and step\n  a rank evaluates the layers for at most {} atoms\n",
+                          comm->cutghostuser, style, counts.exchanges, counts.bytes_per_ghost, layers)
+            : fmt::format("pair qdml: features go to ghosts layer by layer ({} communication, halo {}): {} exchanges and {:.0f} bytes "
+                          "per ghost and step\n",
+                          style, minimizer_ ? "fp64" : settings_.halo_name(), counts.exchanges, counts.bytes_per_ghost);
+    text += fmt::format("  a rank has at most {:.0f} ghosts, sends {:.0f} messages with {} a step, and needs about {}{}\n", most[1],
+                        most[2], mebibytes(most[3]), mebibytes(most[0]),
+                        settings_.memory_mib > 0 ? fmt::format(" (work arrays bound to {:.0f} MiB)", settings_.memory_mib) : "");
+    utils::logmesg(lmp, text);
 }
 
 void PairQdml::finish()
 {
     if (n_computes_ == 0.0) return;
     const auto& counts = exchange_.counts();
-    const double mine[2] = {static_cast<double>(counts.messages) / n_computes_, counts.bytes / n_computes_};
-    double most[2] = {}, sum[2] = {};
-    MPI_Reduce(mine, most, 2, MPI_DOUBLE, MPI_MAX, 0, world);
-    MPI_Reduce(mine, sum, 2, MPI_DOUBLE, MPI_SUM, 0, world);
+    // LAMMPS itself sends positions to ghosts and forces back, three numbers each
+    const double of_ghosts = n_ghosts_ / n_computes_ * 6 * sizeof(double);
+    const double mine[3] = {static_cast<double>(counts.messages) / n_computes_, counts.bytes / n_computes_, of_ghosts};
+    double most[3] = {}, sum[3] = {};
+    MPI_Reduce(mine, most, 3, MPI_DOUBLE, MPI_MAX, 0, world);
+    MPI_Reduce(mine, sum, 3, MPI_DOUBLE, MPI_SUM, 0, world);
     if (comm->me != 0) return;
     if (n_complete_ < n_computes_) {
         utils::logmesg(lmp, fmt::format("pair qdml: {:.0f} of {:.0f} evaluations were of all {} members\n", n_complete_, n_computes_,
                                         active().size()));
     }
     utils::logmesg(lmp, fmt::format("pair qdml: {:.0f} evaluations; exchanged per evaluation: {:.0f} times, {:.0f} messages and {} "
-                                    "by the busiest rank\n  {:.0f} messages and {} by all, with copies to ghosts of the same rank\n",
+                                    "by the busiest rank\n  {:.0f} messages and {} by all, with copies to ghosts of the same rank\n"
+                                    "  LAMMPS' own positions and forces of ghosts: {} by the busiest rank, {} by all\n",
                                     n_computes_, static_cast<double>(counts.exchanges) / n_computes_, most[0], mebibytes(most[1]),
-                                    sum[0], mebibytes(sum[1])));
+                                    sum[0], mebibytes(sum[1]), mebibytes(most[2]), mebibytes(sum[2])));
 }
 
 void* PairQdml::extract(const char* name, int& dim)
@@ -165,8 +196,8 @@ void* PairQdml::extract_peratom(const char* name, int& n_columns)
 
 double PairQdml::memory_usage()
 {
-    double bytes = Pair::memory_usage() + edges_.memory_bytes() + force_spread_.memory_bytes();
-    bytes += static_cast<double>(species_.capacity() * sizeof(int));
+    double bytes = Pair::memory_usage() + edges_.memory_bytes() + shells_.memory_bytes() + force_spread_.memory_bytes();
+    bytes += static_cast<double>((species_.capacity() + row_species_.capacity()) * sizeof(int));
     const auto add = [&bytes](const qdml::Result& r) {
         bytes += static_cast<double>((r.force.capacity() + r.atom_energy.capacity() + r.atom_virial.capacity() +
                                       r.centroid_virial.capacity()) *
@@ -174,6 +205,6 @@ double PairQdml::memory_usage()
     };
     add(mean_);
     for (const auto& result : results_) add(result);
-    if (committee_) bytes += static_cast<double>(active().memory_estimate(atom->nlocal, atom->nghost, edges_.n_edges()));
+    if (committee_) bytes += work_memory();
     return bytes;
 }

@@ -18,11 +18,11 @@ using namespace LAMMPS_NS;
 
 namespace {
 
-constexpr int kVersion = 2;          // of these sections
+constexpr int kVersion = 3;          // of these sections
 constexpr int kLongestText = 65536;  // no path or hash is longer: a larger number means a damaged file
 
 /// The numbers of the settings section; arrays, because a struct would put undefined padding into the file.
-enum Number { VERSION, PRECISION, MINIMIZE, HALO, EXTRAPOLATION, MEMBERS, EVERY, FILES, N_NUMBERS };
+enum Number { VERSION, PRECISION, MINIMIZE, HALO, FEATURES, EXTRAPOLATION, MEMBERS, EVERY, FILES, N_NUMBERS };
 
 void write_text(FILE* file, const std::string& text)
 {
@@ -62,6 +62,7 @@ void PairQdml::write_restart_settings(FILE* file)
     numbers[PRECISION] = static_cast<int>(settings_.precision);
     numbers[MINIMIZE] = settings_.minimize_in_double ? 1 : 0;
     numbers[HALO] = static_cast<int>(settings_.halo);
+    numbers[FEATURES] = static_cast<int>(settings_.features);
     numbers[EXTRAPOLATION] = static_cast<int>(settings_.extrapolation);
     numbers[MEMBERS] = static_cast<int>(settings_.members);
     numbers[EVERY] = settings_.spread_every;
@@ -113,6 +114,7 @@ void PairQdml::read_restart_settings(FILE* file)
     settings.precision = static_cast<qdml::Precision>(numbers[PRECISION]);
     settings.minimize_in_double = numbers[MINIMIZE] != 0;
     settings.halo = static_cast<qdml_lammps::Halo>(numbers[HALO]);
+    settings.features = static_cast<qdml_lammps::Features>(numbers[FEATURES]);
     settings.extrapolation = static_cast<qdml_lammps::Extrapolation>(numbers[EXTRAPOLATION]);
     settings.members = static_cast<qdml_lammps::Members>(numbers[MEMBERS]);
     settings.spread_every = numbers[EVERY];

@@ -23,6 +23,7 @@ constexpr Keyword kKeywords[] = {
     {"minimize", "double or mixed"},
     {"device", "auto, cpu or gpu"},
     {"halo", "fp32 or int16"},
+    {"exchange", "layer or wide"},
     {"memory", "a positive number of MiB for each rank"},
     {"members", "mean or first"},
     {"every", "a positive number of steps"},
@@ -98,6 +99,9 @@ Settings read_settings(const std::vector<std::string>& words)
         } else if (name == "halo") {
             if (value != "fp32" && value != "int16") refuse_value(keyword, value);
             settings.halo = value == "int16" ? Halo::int16 : Halo::full;
+        } else if (name == "exchange") {
+            if (value != "layer" && value != "wide") refuse_value(keyword, value);
+            settings.features = value == "wide" ? Features::wide : Features::layer;
         } else if (name == "memory") {
             char* end = nullptr;
             settings.memory_mib = std::strtod(value.c_str(), &end);
@@ -123,6 +127,12 @@ Settings read_settings(const std::vector<std::string>& words)
     }
     if (settings.halo == Halo::int16 && !settings.is_mixed()) {
         refuse("halo int16 and precision double exclude each other: double sends all 64 bits; leave one of them out");
+    }
+    if (settings.is_wide() && settings.halo == Halo::int16) {
+        refuse("halo int16 and exchange wide exclude each other: a wide shell sends no features; leave one of them out");
+    }
+    if (settings.is_wide() && settings.device == qdml::Device::gpu) {
+        refuse("exchange wide is evaluated on the CPU only; use 'device cpu' or 'exchange layer'");
     }
     return settings;
 }

@@ -12,6 +12,12 @@ namespace qdml_lammps {
 /// What travels to ghosts between layers.
 enum class Halo { full, int16 };  ///< full: as the kernels compute, fp32 (mixed) or fp64 (double)
 
+/// How a rank comes by the features of its ghosts.
+enum class Features {
+    layer,  ///< their owners send them between the layers, to ghosts within one cutoff
+    wide,   ///< it evaluates them itself, from all atoms within layers * cutoff of its own
+};
+
 /// What to do about two atoms closer than any pair of their elements in the training data.
 enum class Extrapolation { off, warn, error };
 
@@ -25,6 +31,7 @@ struct Settings {
     qdml::Precision precision = qdml::Precision::mixed;
     qdml::Device device = qdml::Device::automatic;
     Halo halo = Halo::full;
+    Features features = Features::layer;
     Extrapolation extrapolation = Extrapolation::warn;
     bool minimize_in_double = true;  ///< minimisers compare energies to digits that fp32 kernels do not have
     Members members = Members::mean;
@@ -32,6 +39,9 @@ struct Settings {
     double memory_mib = 0.0;  ///< bound of the engine's work arrays on each rank, MiB; 0: none
 
     bool is_mixed() const { return precision == qdml::Precision::mixed; }
+    bool is_wide() const { return features == Features::wide; }
+    /// A wide shell is evaluated on the CPU.
+    qdml::Device used_device() const { return is_wide() ? qdml::Device::cpu : device; }
     const char* precision_name() const { return is_mixed() ? "mixed" : "double"; }
     const char* halo_name() const { return halo == Halo::int16 ? "int16" : is_mixed() ? "fp32" : "fp64"; }
 };

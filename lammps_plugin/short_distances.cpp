@@ -60,7 +60,7 @@ void ShortDistances::measure(const EdgeList& edges, const int* species, const LA
     for (int i = 0; i < edges.n_local(); ++i) {
         for (std::int64_t e = edges.row_start()[i]; e < edges.row_start()[i + 1]; ++e) {
             const double* r = edges.edge_vector() + 3 * e;
-            const int j = edges.neighbor()[e];
+            const int j = edges.atom(edges.neighbor()[e]);
             const auto a = static_cast<std::size_t>(species[i]), b = static_cast<std::size_t>(species[j]);
             const double squared = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
             if (squared >= bound[a * n + b]) continue;
@@ -130,7 +130,8 @@ void ShortDistances::per_atom(const EdgeList& edges, const int* species, double 
         const auto row = static_cast<std::size_t>(i);
         for (std::int64_t e = edges.row_start()[i]; e < edges.row_start()[i + 1]; ++e) {
             const double r = length(edges.edge_vector() + 3 * e);
-            const auto a = static_cast<std::size_t>(species[i]), b = static_cast<std::size_t>(species[edges.neighbor()[e]]);
+            const int j = edges.atom(edges.neighbor()[e]);
+            const auto a = static_cast<std::size_t>(species[i]), b = static_cast<std::size_t>(species[j]);
             nearest[row] = std::min(nearest[row], r);
             ratio[row] = std::max(ratio[row], seen_[a * n + b] / r);
         }

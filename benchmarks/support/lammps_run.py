@@ -19,7 +19,7 @@ units metal
 atom_style atomic
 boundary {boundary}
 read_data system.data
-pair_style qdml precision {precision}
+pair_style qdml precision {precision} exchange {exchange}
 pair_coeff * * {model} {elements}
 neighbor 1.0 bin
 neigh_modify every 10 delay 0 check no
@@ -34,7 +34,7 @@ run {steps}
 
 def run_steps(
     atoms: Any, elements: list[str], model: Path, *, steps: int, warm: int = 10, ranks: int = 1,
-    precision: str = "mixed", timeout: float | None = None,
+    precision: str = "mixed", exchange: str = "layer", timeout: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Run `warm` and then `steps` timed NVE steps of an ASE structure on `ranks` MPI ranks.
 
@@ -58,8 +58,8 @@ def run_steps(
         )
         deck = DECK.format(
             boundary=" ".join("p" if p else "s" for p in atoms.pbc),
-            precision=precision, model=model.resolve(), elements=" ".join(elements),
-            steps=steps, warm=warm,
+            precision=precision, exchange=exchange, model=model.resolve(),
+            elements=" ".join(elements), steps=steps, warm=warm,
         )  # fmt: skip
         (folder / "in.bench").write_text(deck)
         plain = lammps_command(["-in", "in.bench", "-nocite"], ranks)
@@ -72,7 +72,9 @@ def run_steps(
         memory = sorted(float(p.read_text()) for p in folder.glob("peak-*.mb"))
     if done.returncode != 0:
         raise RuntimeError(f"LAMMPS failed:\n{done.stdout[-2000:]}{done.stderr[-500:]}")
-    return parse(done.stdout) | {"peak_mb_per_rank": memory, "ranks": ranks, "atoms": len(atoms)}
+    return parse(done.stdout) | {
+        "peak_mb_per_rank": memory, "ranks": ranks, "atoms": len(atoms), "exchange": exchange,
+    }  # fmt: skip
 
 
 def parse(output: str) -> dict[str, Any]:
@@ -89,6 +91,7 @@ def parse(output: str) -> dict[str, Any]:
         "steps": steps,
         "loop_seconds": seconds,
         "seconds_per_step": seconds / steps,
+        "most_ghosts": int(re.findall(r"a rank has at most (\d+) ghosts", output)[-1]),
         "cpu_use": float(re.findall(r"([\d.]+)% CPU use", output)[-1]) / 100,
         **{f"{k}_seconds": v for k, v in split.items()},
     }

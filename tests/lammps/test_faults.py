@@ -65,7 +65,7 @@ FAULTS = {
 # keywords of pair_style -> message
 KEYWORDS = {
     "exact yes": "unknown keyword 'exact', did you mean 'device'? Keywords are precision, "
-    "minimize, device, halo, memory, members, every, extrapolation",
+    "minimize, device, halo, exchange, memory, members, every, extrapolation",
     "extrapolate off": "unknown keyword 'extrapolate', did you mean 'extrapolation'?",
     "precision": "'precision' needs a value, mixed or double",
     "precision half": "precision 'half' is not known; expected mixed or double",

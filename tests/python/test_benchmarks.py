@@ -75,11 +75,13 @@ def test_terms_agree_with_the_model():
 
 
 LAMMPS_OUTPUT = """
+  a rank has at most 400 ghosts, sends 4 messages with 0.5 MiB a step, and needs about 30.0 MiB
 Loop time of 9.5 on 2 procs for 5 steps with 1000 atoms
 90.0% CPU use with 2 MPI tasks x 1 OpenMP threads
 Pair    | 1          | 2          | 3          |   0.1 | 99.46
 Neigh   | 0.1        | 0.2        | 0.3        |   0.0 |  0.30
 Comm    | 0.01       | 0.02       | 0.03       |   0.0 |  0.10
+  a rank has at most 512 ghosts, sends 4 messages with 0.5 MiB a step, and needs about 30.0 MiB
 Loop time of 12 on 2 procs for 4 steps with 1000 atoms
 85.5% CPU use with 2 MPI tasks x 1 OpenMP threads
 Pair    | 9.0        | 10.0       | 11.0       |   0.1 | 99.46
@@ -91,7 +93,7 @@ Comm    | 0.25       | 0.25       | 0.25       |   0.0 |  0.10
 def test_last_run_of_lammps_output_is_read():
     assert lammps_run.parse(LAMMPS_OUTPUT) == {
         "steps": 4, "loop_seconds": 12.0, "seconds_per_step": 3.0, "cpu_use": 0.855,
-        "pair_seconds": 10.0, "neigh_seconds": 1.5, "comm_seconds": 0.25,
+        "pair_seconds": 10.0, "neigh_seconds": 1.5, "comm_seconds": 0.25, "most_ghosts": 512,
     }  # fmt: skip
 
 
