@@ -19,7 +19,7 @@ def verify(
         Path | None, typer.Argument(help="The .qdml file; default: a small random one.")
     ] = None,
     short: Annotated[
-        bool, typer.Option("--short", help="Up to 4 ranks and fewer steps: about a minute.")
+        bool, typer.Option("--short", help="2 and 8 ranks, fewer steps: about a minute.")
     ] = False,
     folder: Annotated[
         Path | None,

@@ -48,6 +48,7 @@ class Decks:
             "units": "metal",
             "boundary": "p p p",
             "precision": "double",
+            "exchange": "layer",
             "layout": "brick",
         } | other
         return "".join(f'variable {name} string "{value}"\n' for name, value in variables.items())
