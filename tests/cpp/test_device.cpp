@@ -566,6 +566,12 @@ TEST_CASE("a bad graph on the device is named as on the CPU") {
     start[1] = 3;
     refusal("row_start decreases");
     start[1] = 1;
+    const int shell[3] = {1, 2, 2};
+    qdml::Graph with_shells = graph;
+    with_shells.shell = shell;
+    with_shells.n_shells = 3;
+    CHECK_THROWS_WITH_AS(engine.compute(with_shells, {}, nullptr, result), doctest::Contains("on the CPU only"),
+                         qdml::Error);
     engine.compute(graph, {}, nullptr, result);  // good again
     CHECK(std::isfinite(result.energy));
 }
