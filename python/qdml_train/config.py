@@ -65,6 +65,9 @@ class DataSection(Section):
         description="reference energies, eV: isolated atoms, least squares, numbers, or base "
         "(those of train.from)",
     )
+    elements: list[str] | None = Field(
+        None, description="frames with any other element are left out; null: all are kept"
+    )
     max_force: float = Field(20.0, gt=0, description="training frames beyond are left out, eV/Å")
     origin_weights: dict[str, float] = Field(
         {}, description="weight of all labels of origins, by pattern such as dimer-*"
@@ -72,6 +75,16 @@ class DataSection(Section):
     use_energy: bool = Field(True, description="false: fit forces only")
     use_stress: bool = Field(True, description="false: ignore stress labels")
     accept: list[str] = Field([], description="checks whose FAIL does not stop the fit, by name")
+
+    @field_validator("elements")
+    @classmethod
+    def _elements(cls, value: list[str] | None) -> list[str] | None:
+        for symbol in value or []:
+            if symbol not in atomic_numbers:
+                raise ValueError(f"'{symbol}' is not a chemical symbol")
+        if value == []:
+            raise ValueError("an empty list leaves out every frame; null keeps all")
+        return value
 
 
 class ModelSection(Section):

@@ -58,6 +58,19 @@ def load_dataset(config: Config, examine: bool = False) -> Dataset:
     """
     train, valid, test, messages = split_frames(config.data)
     same = valid is train
+    if config.data.elements is not None:
+        train, left_out = only_elements(train, config.data.elements)
+        valid = train if same else only_elements(valid, config.data.elements)[0]
+        test = only_elements(test, config.data.elements)[0]
+        messages.append(
+            f"left out {left_out} training frames with elements beside "
+            f"{', '.join(config.data.elements)} (data.elements)"
+        )
+        if not train:
+            raise DataError(
+                "no training frame is made of the elements of data.elements alone: "
+                f"{', '.join(config.data.elements)}"
+            )
     train, dropped = drop_large_forces(train, config.data.max_force)
     valid = train if same else drop_large_forces(valid, config.data.max_force)[0]
     if dropped:
@@ -191,6 +204,13 @@ def describe_sources(frames: list[Frame]) -> list[str]:
         f"{file}: {n} frames; {units or 'eV and Å'}; {level or 'level of theory not stated'}"
         for (file, units, level), n in groups.items()
     ]
+
+
+def only_elements(frames: list[Frame], elements: list[str]) -> tuple[list[Frame], int]:
+    """Frames without other elements, and how many were left out."""
+    known = {atomic_numbers[s] for s in elements}
+    kept = [f for f in frames if {int(z) for z in f.numbers} <= known]
+    return kept, len(frames) - len(kept)
 
 
 def drop_large_forces(frames: list[Frame], limit: float) -> tuple[list[Frame], list[Frame]]:

@@ -296,3 +296,22 @@ def test_packing_keeps_every_frame_and_few_shapes():
     again = epoch_batches(buckets, samples, seed=1, epoch=4)
     assert [m for _, m in again] == [m for _, m in batches]
     assert [m for _, m in epoch_batches(buckets, samples, 1, 5)] != [m for _, m in batches]
+
+
+def test_frames_with_other_elements_are_left_out(tmp_path):
+    frames = lj_frames(6)
+    (element,) = set(frames[0].get_chemical_symbols())
+    frames[1].symbols[0], frames[4].symbols[0] = "Kr", "Ne"
+    found = dataset(tmp_path, frames, elements=[element])
+    assert found.species == (element,)
+    assert len(found.train) == 4
+    assert any("left out 2 training frames" in text for text in found.messages)
+    assert len(dataset(tmp_path, frames, elements=[element, "Kr"]).train) == 5
+    with pytest.raises(DataError, match="no training frame is made of"):
+        dataset(tmp_path, frames, elements=["Xe"])
+
+
+@pytest.mark.parametrize("elements", [["Cq"], []])
+def test_elements_must_be_elements(tmp_path, elements):
+    with pytest.raises(ConfigError, match=r"data\.elements"):
+        dataset(tmp_path, lj_frames(4), elements=elements)
