@@ -301,14 +301,14 @@ def test_packing_keeps_every_frame_and_few_shapes():
 def test_frames_with_other_elements_are_left_out(tmp_path):
     frames = lj_frames(6)
     elements = sorted(set(frames[0].get_chemical_symbols()))
-    frames[1].symbols[0], frames[4].symbols[0] = "Kr", "Ne"
+    frames[1].symbols[0], frames[4].symbols[0] = "Kr", "Xe"
     found = dataset(tmp_path, frames, elements=elements)
     assert set(found.species) == set(elements)
     assert len(found.train) == 4
     assert any("left out 2 training frames" in text for text in found.messages)
     assert len(dataset(tmp_path, frames, elements=[*elements, "Kr"]).train) == 5
     with pytest.raises(DataError, match="no training frame is made of"):
-        dataset(tmp_path, frames, elements=["Xe"])
+        dataset(tmp_path, frames, elements=["Xe", "Kr"])
 
 
 @pytest.mark.parametrize("elements", [["Cq"], []])
