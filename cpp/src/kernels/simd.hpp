@@ -72,6 +72,17 @@ QDML_INLINE V fold(const V& a, const V& b, std::index_sequence<I...>) {
         (int(I) / (N / 2) * N + int(I) % (N / 2) / Size * (2 * Size) + Size + int(I) % Size)...);
     return low + high;
 }
+
+/// Partial sums of the lanes of a, b, c and d: four groups of a quarter of a register (four lanes or more).
+template <class real>
+QDML_INLINE Register<real> fold_four(const Register<real>& a, const Register<real>& b,
+                                     const Register<real>& c, const Register<real>& d) {
+    constexpr int n = kLanes<real>;
+    using I = std::make_index_sequence<std::size_t(n)>;
+    const auto ab = fold<n / 2, n>(a, b, I());
+    const auto cd = fold<n / 2, n>(c, d, I());
+    return fold<n / 4, n>(ab, cd, I());
+}
 #endif
 
 /// out[k] += sum of all lanes of v_k, k = 0..3, in a fixed order.
@@ -82,9 +93,7 @@ QDML_INLINE void add_sums(real* out, const Register<real>& a, const Register<rea
 #ifdef QDML_SHUFFLE
     if constexpr (n >= 4) {
         using I = std::make_index_sequence<std::size_t(n)>;
-        const auto ab = fold<n / 2, n>(a, b, I());
-        const auto cd = fold<n / 2, n>(c, d, I());
-        auto sum = fold<n / 4, n>(ab, cd, I());  // four groups of n / 4 lanes
+        auto sum = fold_four<real>(a, b, c, d);
         if constexpr (n >= 16) {
             sum = fold<n / 8, n>(sum, sum, I());
         }

@@ -147,13 +147,9 @@ constexpr int moment_group(int l_edge) { return l_edge < 2 ? l_edge : 2 * l_edge
 template <class real>
 QDML_INLINE void add_moments(real* sums, const Register<real>& a, const Register<real>& b,
                              const Register<real>& c, const Register<real>& d) {
-    constexpr int n = kLanes<real>;
 #ifdef QDML_SHUFFLE
-    if constexpr (n >= 4) {
-        using I = std::make_index_sequence<std::size_t(n)>;
-        const auto ab = fold<n / 2, n>(a, b, I());
-        const auto cd = fold<n / 2, n>(c, d, I());
-        store<real>(sums, load(sums) + fold<n / 4, n>(ab, cd, I()));
+    if constexpr (kLanes<real> >= 4) {
+        store<real>(sums, load(sums) + fold_four<real>(a, b, c, d));
         return;
     }
 #endif
