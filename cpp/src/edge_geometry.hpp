@@ -32,16 +32,18 @@ struct PairTerm {
 /// Two atoms closer than this lie at the same place, Å².
 constexpr double kClosestSquared = 1e-12;
 
+QDML_HOST_DEVICE inline double value_of(double x) { return x; }
+
 /// Weights of the four numbers around knot n and their derivatives, at r / spacing = n + t.
-template <class real>
-QDML_HOST_DEVICE inline void set_weights(EdgeRecord<real>& edge, Spline spline, double t,
+template <class real, class number>
+QDML_HOST_DEVICE inline void set_weights(EdgeRecord<real>& edge, Spline spline, const number& t,
                                          double inverse_spacing) {
-    const double u = 1.0 - t;
-    const double b_spline[4] = {u * u * u / 6, (t * t * (3 * t - 6) + 4) / 6,
+    const number u = 1.0 - t;
+    const number b_spline[4] = {u * u * u / 6, (t * t * (3 * t - 6) + 4) / 6,
                                 (t * (t * (3 - 3 * t) + 3) + 1) / 6, t * t * t / 6};
-    const double b_slope[4] = {-u * u / 2, t * (1.5 * t - 2), t * (1 - 1.5 * t) + 0.5, t * t / 2};
-    const double hermite[4] = {(1 + 2 * t) * u * u, t * u * u, t * t * (3 - 2 * t), -t * t * u};
-    const double hermite_slope[4] = {-6 * t * u, u * (1 - 3 * t), 6 * t * u, t * (3 * t - 2)};
+    const number b_slope[4] = {-u * u / 2, t * (1.5 * t - 2), t * (1 - 1.5 * t) + 0.5, t * t / 2};
+    const number hermite[4] = {(1 + 2 * t) * u * u, t * u * u, t * t * (3 - 2 * t), -t * t * u};
+    const number hermite_slope[4] = {-6 * t * u, u * (1 - 3 * t), 6 * t * u, t * (3 * t - 2)};
     const bool is_b = spline == Spline::cubic_b;
     for (int k = 0; k < 4; ++k) {
         edge.weight[k] = static_cast<real>(is_b ? b_spline[k] : hermite[k]);
@@ -51,16 +53,17 @@ QDML_HOST_DEVICE inline void set_weights(EdgeRecord<real>& edge, Spline spline, 
 }
 
 /// Record of the edge v = r_ij of length r (Å), shorter than the cutoff knots / inverse_spacing.
-template <class real>
-QDML_HOST_DEVICE inline void set_record(EdgeRecord<real>& edge, const double* v, double r,
+/// `number` is double, or dual numbers of it (kernels/dual.hpp).
+template <class real, class number>
+QDML_HOST_DEVICE inline void set_record(EdgeRecord<real>& edge, const number* v, const number& r,
                                         Spline spline, int knots, double inverse_spacing) {
     for (int k = 0; k < 3; ++k) {
         edge.direction[k] = static_cast<real>(v[k] / r);
     }
     edge.inverse_r = static_cast<real>(1.0 / r);
-    const double x = r * inverse_spacing;
+    const number x = r * inverse_spacing;
     // rounding may put r just below rc on knot K, where the table has no four coefficients
-    edge.knot = static_cast<std::int64_t>(x);
+    edge.knot = static_cast<std::int64_t>(value_of(x));
     edge.knot = edge.knot < knots - 1 ? edge.knot : knots - 1;
     set_weights(edge, spline, x - static_cast<double>(edge.knot), inverse_spacing);
 }

@@ -16,6 +16,9 @@ namespace QDML_ISA {
 template <class real>
 using Register = real;
 
+template <class real>
+using Constant = real;
+
 /// Read-only for the whole kernel: not for arrays that the same kernel writes.
 template <class real>
 QDML_INLINE real load(const real* p) {

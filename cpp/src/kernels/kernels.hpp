@@ -30,13 +30,13 @@ struct alignas(4 * sizeof(real)) EdgeGradient {
     real value[4];
 };
 
-/// Messages along the rows of the symmetric edge list.
-template <class real>
+/// Messages along the rows of the symmetric edge list. `coefficient`: numbers of the radial table.
+template <class real, class coefficient = real>
 struct Convolution {
     const std::int64_t* row_start;  ///< [n_rows + 1]
     const int* other;               ///< [n_edges] row of the features gathered per edge
     const EdgeRecord<real>* edges;  ///< [n_edges]
-    const real* table;              ///< radial coefficients [block][knot][term][16]
+    const coefficient* table;       ///< radial coefficients [block][knot][term][16]
     std::int64_t n_knots;           ///< K + 3
     int n_blocks;
 };

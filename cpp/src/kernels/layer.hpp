@@ -70,22 +70,24 @@ constexpr int contracted_gradient_offset(int l, int rank) {
 template <class real, int P>
 struct Radial {
     using V = Register<real>;
-    const real* at;  ///< knot n, term 0, this lane
+    const Constant<real>* at;  ///< knot n, term 0, this lane
     const EdgeRecord<real>& e;
 
     QDML_INLINE V value(int p) const {
-        const real* c = at + p * kBlock;
+        const Constant<real>* c = at + p * kBlock;
         return load(c) * e.weight[0] + load(c + P * kBlock) * e.weight[1] +
                load(c + 2 * P * kBlock) * e.weight[2] + load(c + 3 * P * kBlock) * e.weight[3];
     }
     QDML_INLINE void both(int p, V& r, V& dr) const {
-        const real* c = at + p * kBlock;
-        const V c0 = load(c), c1 = load(c + P * kBlock), c2 = load(c + 2 * P * kBlock),
-                c3 = load(c + 3 * P * kBlock);
+        const Constant<real>* c = at + p * kBlock;
+        const auto c0 = load(c), c1 = load(c + P * kBlock), c2 = load(c + 2 * P * kBlock),
+                   c3 = load(c + 3 * P * kBlock);
         const real *b = e.weight, *d = e.weight_derivative;
         r = c0 * b[0] + c1 * b[1] + c2 * b[2] + c3 * b[3];
         dr = c0 * d[0] + c1 * d[1] + c2 * d[2] + c3 * d[3];
     }
+    /// Takes dE/dR of term p: nothing is kept (training/gradients.hpp keeps it).
+    QDML_INLINE void collect(int, const V&) const {}
 };
 
 /// All contractions with r̂ of the tensor of degree L, whose stored components are in x already, and

@@ -32,7 +32,7 @@ QDML_INLINE void collect(V* sum, V* part, const Radial<real, Y::n_terms()>& radi
             collect_term<Y, K>(sum, part, R, x);
             if constexpr (Y::separated && kTerm[K].partner >= 0) {
                 constexpr double share = -kTerm[K].factor;
-                collect_term<Y, kTerm[K].partner>(sum, part, R * real(share), x);
+                collect_term<Y, kTerm[K].partner>(sum, part, R * Constant<real>(share), x);
             }
         }
         collect<Y, L, S, K + 1>(sum, part, radial, x);

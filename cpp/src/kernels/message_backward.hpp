@@ -20,14 +20,12 @@ struct MessageGradient {
     V direction[3], r;
 };
 
-/// One term of a slot: y holds G contracted to each rank, rank k at k².
+/// One term of a slot: y holds G contracted to each rank, rank k at k². Returns dE/dR.
 template <class Y, int K, class real, class V>
-QDML_INLINE void differentiate_term(V* out, V* gx, V* part, V& grad_r, const V& R, const V& D,
-                                    const V* x, const V* y) {
+QDML_INLINE V differentiate_term(V* out, V* gx, V* part, const V& R, const V* x, const V* y) {
     constexpr Term term = kTerm[K];
     const V* sender = x + contracted_offset(term.l_in, term.rank);
     const V* gradient = y + term.rank * term.rank;
-    grad_r += D * inner<term.rank, real>(sender, gradient);
     if constexpr (term.rank == term.l_in) {  // of the sender itself
         add_traceless<term.rank>(out + symmetric_offset(term.rank), R, gradient);
     } else {
@@ -36,24 +34,26 @@ QDML_INLINE void differentiate_term(V* out, V* gx, V* part, V& grad_r, const V& 
     if constexpr (term.rank < term.l_out) {
         add_traceless<term.rank>(part + symmetric_offset(term.rank), R, sender);
     }
+    return inner<term.rank, real>(sender, gradient);
 }
 
-template <class Y, int L, int S, int K, class real, class V>
-QDML_INLINE void differentiate_slot(V* out, V* gx, V* part, V& grad_r,
-                                    const Radial<real, Y::n_terms()>& radial, const V* x,
-                                    const V* y) {
+template <class Y, int L, int S, int K, class real, class V, class RadialOfEdge>
+QDML_INLINE void differentiate_slot(V* out, V* gx, V* part, V& grad_r, const RadialOfEdge& radial,
+                                    const V* x, const V* y) {
     if constexpr (K < kTerms) {
         if constexpr (Y::has(K) && kTerm[K].l_out == L && Y::slot(K) == S) {
             V R, D;
             radial.both(Y::before(K), R, D);
-            differentiate_term<Y, K, real>(out, gx, part, grad_r, R, D, x, y);
+            V overlap = differentiate_term<Y, K, real>(out, gx, part, R, x, y);
             if constexpr (Y::separated && kTerm[K].partner >= 0) {
-                constexpr double share = -kTerm[K].factor;
-                differentiate_term<Y, kTerm[K].partner, real>(
-                    out, gx, part, grad_r, R * real(share), D * real(share), x, y);
+                constexpr Constant<real> share = Constant<real>(-kTerm[K].factor);
+                overlap += share * differentiate_term<Y, kTerm[K].partner, real>(
+                                       out, gx, part, R * share, x, y);
             }
+            grad_r += D * overlap;
+            radial.collect(Y::before(K), overlap);
         }
-        differentiate_slot<Y, L, S, K + 1>(out, gx, part, grad_r, radial, x, y);
+        differentiate_slot<Y, L, S, K + 1, real>(out, gx, part, grad_r, radial, x, y);
     }
 }
 
@@ -74,7 +74,7 @@ QDML_INLINE void add_directions(V* grad, const V* part, const V* y) {
             V scaled[symmetric_count(K)];
             for (int i = 0; i < symmetric_count(K); ++i) {
                 scaled[i] = L - K == 1 ? part[symmetric_offset(K) + i]
-                                       : real(L - K) * part[symmetric_offset(K) + i];
+                                       : Constant<real>(L - K) * part[symmetric_offset(K) + i];
             }
             add_vector<K, real>(grad, y + (K + 1) * (K + 1), scaled);
         }
@@ -82,10 +82,9 @@ QDML_INLINE void add_directions(V* grad, const V* part, const V* y) {
     }
 }
 
-template <class Y, int L, int S, class real, class V>
+template <class Y, int L, int S, class real, class V, class RadialOfEdge>
 QDML_INLINE void differentiate(V* out, V* gx, V* grad, V& grad_r, const real* r,
-                               const Radial<real, Y::n_terms()>& radial, const V* x,
-                               const real* g) {
+                               const RadialOfEdge& radial, const V* x, const Constant<real>* g) {
     if constexpr (L <= Y::l_out) {
         V y[component_count(L)], part[symmetric_offset(3)] = {};
         for (int m = 0; m < stored_count(L); ++m) {
@@ -93,7 +92,7 @@ QDML_INLINE void differentiate(V* out, V* gx, V* grad, V& grad_r, const real* r,
                 load(g + (Y::stored_start(L) + S * stored_count(L) + m) * kBlock);
         }
         contract_receiver<L>(y, r);
-        differentiate_slot<Y, L, S, 0>(out, gx, part, grad_r, radial, x, y);
+        differentiate_slot<Y, L, S, 0, real>(out, gx, part, grad_r, radial, x, y);
         add_directions<Y, L, S, 0, real>(grad, part, y);
         if constexpr (S + 1 < Y::slots(L)) {
             differentiate<Y, L, S + 1>(out, gx, grad, grad_r, r, radial, x, g);
@@ -122,11 +121,12 @@ QDML_INLINE void contract_backward(V* out, V* gx, V* grad, const real* r, const 
 
 /// Adjoint of message_forward. out: gradient of the sender's tensors, symmetric, rank l at
 /// symmetric_offset(l), added to; sender: its stored components, degree l at l²; g: dE/dA of the
-/// receiver [m][16] at this lane, as traceless tensors (from_stored).
-template <class Y, class real, class V>
+/// receiver [m][16] at this lane, as traceless tensors (from_stored). `radial` is a Radial, or one
+/// that keeps dE/dR.
+template <class Y, class real, class V, class RadialOfEdge>
 QDML_INLINE MessageGradient<V> message_backward(V* out, const EdgeRecord<real>& e,
-                                                const Radial<real, Y::n_terms()>& radial,
-                                                const V* sender, const real* g) {
+                                                const RadialOfEdge& radial, const V* sender,
+                                                const Constant<real>* g) {
     V x[contracted_offset(4, 0)], gx[contracted_gradient_offset(4, 0)] = {};
     for (int l = 0; l <= Y::l_in; ++l) {
         for (int m = 0; m < stored_count(l); ++m) x[contracted_offset(l, l) + m] = sender[l * l + m];

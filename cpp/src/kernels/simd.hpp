@@ -29,12 +29,24 @@ constexpr int kRegisters = 32;
 constexpr int kRegisters = QDML_VECTOR_BYTES == 64 ? 32 : 16;
 #endif
 
+/// What the kernels hold of a number type: a register of it, and the type of numbers in their text.
+template <class real>
+struct NumberType {
+    static constexpr int lanes = QDML_VECTOR_BYTES / static_cast<int>(sizeof(real));
+    using Vectors = Vector<real, lanes>;
+    using Constants = real;
+};
+
 /// Lanes of `real` in one register.
 template <class real>
-constexpr int kLanes = QDML_VECTOR_BYTES / static_cast<int>(sizeof(real));
+constexpr int kLanes = NumberType<real>::lanes;
 
 template <class real>
-using Register = Vector<real, kLanes<real>>;
+using Register = typename NumberType<real>::Vectors;
+
+/// Plain numbers beside `real`: factors, coefficients, results (kernels/dual.hpp has another `real`).
+template <class real>
+using Constant = typename NumberType<real>::Constants;
 
 template <class real>
 QDML_INLINE Register<real> load(const real* p) {

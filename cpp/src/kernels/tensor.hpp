@@ -44,18 +44,19 @@ QDML_INLINE void contract(V* y, const V* a, const real* r) {
 /// Sum over all 3^K elements of A B, both traceless.
 template <int K, class real, class V>
 QDML_INLINE V inner(const V* a, const V* b) {
+    using N = Constant<real>;
     if constexpr (K == 0) {
         return a[0] * b[0];
     } else if constexpr (K == 1) {
         return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
     } else if constexpr (K == 2) {  // 2 (xx xx + yy yy) + xx yy + yy xx is xx, yy and zz together
-        return real(2) * (a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3] + a[4] * b[4]) +
+        return N(2) * (a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3] + a[4] * b[4]) +
                a[0] * b[1] + a[1] * b[0];
     } else {
         const V triple = a[1] * b[1] + a[2] * b[2] + a[4] * b[4] + a[6] * b[6] +
                          (a[0] + a[2]) * (b[0] + b[2]) + (a[1] + a[3]) * (b[1] + b[3]);
         return a[0] * b[0] + a[3] * b[3] + (a[4] + a[6]) * (b[4] + b[6]) +
-               real(3) * (triple + real(2) * (a[5] * b[5]));
+               N(3) * (triple + N(2) * (a[5] * b[5]));
     }
 }
 
@@ -94,10 +95,11 @@ QDML_INLINE void add_traceless(V* s, const V& factor, const V* a) {
 /// S (rank K + 1) += symmetric part of r̂ ⊗ A, A symmetric of rank K.
 template <int K, class real, class V>
 QDML_INLINE void add_product(V* s, const real* r, const V* a) {
+    using N = Constant<real>;
     if constexpr (K == 0) {
         for (int i = 0; i < 3; ++i) s[i] += r[i] * a[0];
     } else if constexpr (K == 1) {
-        const real half[3] = {real(0.5) * r[0], real(0.5) * r[1], real(0.5) * r[2]};
+        const real half[3] = {N(0.5) * r[0], N(0.5) * r[1], N(0.5) * r[2]};
         s[0] += r[0] * a[0];
         s[1] += r[1] * a[1];
         s[2] += half[0] * a[1] + half[1] * a[0];
@@ -105,7 +107,7 @@ QDML_INLINE void add_product(V* s, const real* r, const V* a) {
         s[4] += half[2] * a[0] + half[0] * a[2];
         s[5] += r[2] * a[2];
     } else {
-        const real third = real(1.0 / 3.0);
+        const real third = N(1.0 / 3.0);
         const real one[3] = {third * r[0], third * r[1], third * r[2]};
         const real two[3] = {one[0] + one[0], one[1] + one[1], one[2] + one[2]};
         s[0] += r[0] * a[0];                                     // xxx
@@ -124,15 +126,16 @@ QDML_INLINE void add_product(V* s, const real* r, const V* a) {
 /// Stored components of the traceless part: A_ab - δ_ab t/3, A_abc - (δ_ab t_c + ...)/5.
 template <int K, class real, class V>
 QDML_INLINE void remove_trace(V* y, const V* s) {
+    using N = Constant<real>;
     for (int i = 0; i < stored_count(K); ++i) y[i] = s[i];
     if constexpr (K == 2) {
-        const V third = (s[0] + s[1] + s[5]) * real(1.0 / 3.0);
+        const V third = (s[0] + s[1] + s[5]) * N(1.0 / 3.0);
         y[0] -= third;
         y[1] -= third;
     }
     if constexpr (K == 3) {
-        const V x = (s[0] + s[2] + s[7]) * real(0.2), t = (s[1] + s[3] + s[8]) * real(0.2),
-                z = (s[4] + s[6] + s[9]) * real(0.2);
+        const V x = (s[0] + s[2] + s[7]) * N(0.2), t = (s[1] + s[3] + s[8]) * N(0.2),
+                z = (s[4] + s[6] + s[9]) * N(0.2);
         y[0] -= x + x + x;
         y[1] -= t;
         y[2] -= x;
@@ -145,6 +148,7 @@ QDML_INLINE void remove_trace(V* y, const V* s) {
 /// dE/d(stored components) from a symmetric S with dE = Σ S_ab.. dA_ab.. over all elements.
 template <int K, class real, class V>
 QDML_INLINE void to_stored(V* y, const V* s) {
+    using N = Constant<real>;
     for (int i = 0; i < stored_count(K); ++i) y[i] = s[i];
     if constexpr (K == 2) {
         y[0] -= s[5];
@@ -154,26 +158,27 @@ QDML_INLINE void to_stored(V* y, const V* s) {
     if constexpr (K == 3) {
         const V xzz = s[7] + s[7] + s[7], yzz = s[8] + s[8] + s[8];
         y[0] -= xzz;
-        y[1] = real(3) * s[1] - yzz;
-        y[2] = real(3) * s[2] - xzz;
+        y[1] = N(3) * s[1] - yzz;
+        y[2] = N(3) * s[2] - xzz;
         y[3] -= yzz;
-        y[4] = real(3) * s[4] - s[9];
-        y[5] = real(6) * s[5];
-        y[6] = real(3) * s[6] - s[9];
+        y[4] = N(3) * s[4] - s[9];
+        y[5] = N(6) * s[5];
+        y[6] = N(3) * s[6] - s[9];
     }
 }
 
 /// The inverse: the traceless tensor with dE = Σ Y_ab.. dA_ab.. for dE/d(stored components) g.
 template <int K, class real, class V>
 QDML_INLINE void from_stored(V* y, const V* g) {
+    using N = Constant<real>;
     V s[symmetric_count(K)] = {};
     for (int i = 0; i < stored_count(K); ++i) s[i] = g[i];
     if constexpr (K == 2) {
-        for (int i = 2; i < 5; ++i) s[i] = real(0.5) * g[i];
+        for (int i = 2; i < 5; ++i) s[i] = N(0.5) * g[i];
     }
     if constexpr (K == 3) {
         for (int i = 0; i < 7; ++i) {
-            if (i != 0 && i != 3) s[i] = real(i == 5 ? 1.0 / 6.0 : 1.0 / 3.0) * g[i];
+            if (i != 0 && i != 3) s[i] = N(i == 5 ? 1.0 / 6.0 : 1.0 / 3.0) * g[i];
         }
     }
     remove_trace<K, real>(y, s);
