@@ -2,12 +2,11 @@
 /// Engine: picks precision, device and instruction set, forwards to the evaluator.
 #include "qdml/engine.hpp"
 
-#include <cstdlib>
-
 #include "cartesian_evaluator.hpp"
 #include "device/device_evaluator.hpp"
 #include "device/library.hpp"
 #include "engine_impl.hpp"
+#include "instruction_set.hpp"
 #include "paths/evaluator.hpp"
 #ifdef QDML_PROFILE
 #include "profile.hpp"
@@ -21,32 +20,16 @@ struct ChosenKernels {
     const PathKernelSet& paths;
 };
 
-/// The widest kernels this processor runs; QDML_ISA=baseline|avx2|avx512|neon forces others (tests).
 ChosenKernels choose_kernels() {
-    const char* variable = std::getenv("QDML_ISA");
-    const std::string forced = variable == nullptr ? "" : variable;
+    switch (choose_instruction_set()) {
 #ifdef QDML_X86
-    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") &&
-                            __builtin_cpu_supports("avx512vl") &&
-                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-    if (has_avx512 && (forced.empty() || forced == "avx512")) {
-        return {avx512::kernels(), avx512::path_kernels()};
-    }
-    if (has_avx2 && (forced.empty() || forced == "avx2")) {
-        return {avx2::kernels(), avx2::path_kernels()};
-    }
-#elif defined(QDML_NEON)  // part of every AArch64 processor
-    if (forced.empty() || forced == "neon") {
-        return {neon::kernels(), neon::path_kernels()};
-    }
+        case InstructionSet::avx512: return {avx512::kernels(), avx512::path_kernels()};
+        case InstructionSet::avx2: return {avx2::kernels(), avx2::path_kernels()};
+#elif defined(QDML_NEON)
+        case InstructionSet::neon: return {neon::kernels(), neon::path_kernels()};
 #endif
-    if (!forced.empty() && forced != "baseline") {
-        throw Error("isa_unavailable", "QDML_ISA=" + forced +
-                                           ": this processor or build has no such kernels; unset "
-                                           "it or use baseline, avx2, avx512 or neon");
+        default: return {baseline::kernels(), baseline::path_kernels()};
     }
-    return {baseline::kernels(), baseline::path_kernels()};
 }
 
 #ifndef QDML_PROFILE
