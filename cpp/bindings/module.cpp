@@ -9,6 +9,7 @@
 #include <array>
 #include <string>
 
+#include "ffi.hpp"
 #include "qdml/committee.hpp"
 #ifdef QDML_PROFILE
 #include "profile.hpp"
@@ -210,6 +211,7 @@ PYBIND11_MODULE(_native, module) {
     module.attr("__version__") = qdml::version();
     module.def("build_neighbor_list", &neighbor_list, py::arg("positions"), py::arg("cell"),
                py::arg("pbc"), py::arg("cutoff"));
+    add_ffi(module);
 #ifdef QDML_PROFILE
     module.def("reset_stage_times", &qdml::reset_stage_times);
     module.def("stage_times", [] {

@@ -100,6 +100,7 @@ std::string describe(const std::string& kind, const Architecture& a) {
 }  // namespace
 
 int n_terms(int l_in, int l_out) noexcept { return count_terms(l_in, l_out, -1); }
+int n_terms(int l_in, int l_out, int l) noexcept { return count_terms(l_in, l_out, l); }
 
 int n_slots(const Architecture& architecture, const LayerShape& layer, int l) noexcept {
     if (l > layer.l_out) {

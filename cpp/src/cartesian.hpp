@@ -10,6 +10,8 @@ namespace qdml {
 
 /// Number of message terms P of a layer (the table of docs/conventions.md).
 int n_terms(int l_in, int l_out) noexcept;
+/// Those that add to degree l.
+int n_terms(int l_in, int l_out, int l) noexcept;
 /// Sums over neighbours per channel of degree l: one, or one per term; 0 above l_out.
 int n_slots(const Architecture& architecture, const LayerShape& layer, int l) noexcept;
 

@@ -144,6 +144,9 @@ class TrainSection(Section):
     optimizer: Literal["adamw", "muon", "schedule_free"] = Field(
         "adamw", description="how gradients become steps"
     )
+    kernels: Literal["auto", "native", "jax"] = Field(
+        "auto", description="messages by the engine's kernels (CPU) or by JAX; auto: where they run"
+    )
     remat: bool = Field(False, description="compute layers again instead of keeping them: memory")
     devices: int | None = Field(
         None, ge=1, description="that share the batches of a step; default all that divide them"

@@ -18,6 +18,7 @@ FREE_KEYS = (
     "train.devices",
     "train.distributed",
     "train.remat",
+    "train.kernels",
     "data.accept",
 )
 """Keys that may differ when a fit is resumed: they do not change what a step does."""

@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
+from qdml.errors import ConfigError
 
 from qdml_train.committee import Spread, committee_prediction
 from qdml_train.config import TrainSection
 from qdml_train.devices import AXIS
 from qdml_train.loss import Counts, Sums, count_labels, loss_and_sums
 from qdml_train.model.network import Network, predict_labels
-from qdml_train.model.potential import Graphs, Prediction
+from qdml_train.model.potential import Graphs, Prediction, has_native
 from qdml_train.optimizer import evaluated, make_optimizer
 from qdml_train.packing import Labels
 
@@ -35,6 +36,18 @@ class TrainState(NamedTuple):
     average: jax.Array  # [P] moving average, what is validated and exported
     optimizer: Any
     step: jax.Array  # int32
+
+
+def choose_native(section: TrainSection, network: Network) -> bool:
+    """What `train.kernels` means here. Raises ConfigError where kernels asked for are missing."""
+    found = section.kernels != "jax" and has_native(network.architecture)
+    if section.kernels == "native" and not found:
+        raise ConfigError(
+            "train.kernels: native, but the engine's kernels serve potentials of kind cartesian "
+            f"on CPUs with the binding qdml._native; this fit is on {jax.default_backend()}: "
+            "use auto or jax"
+        )
+    return found
 
 
 @dataclass
@@ -56,8 +69,11 @@ class Steps:
     evaluate: Callable[..., Any] = field(init=False)
     gradient: Callable[..., Any] = field(init=False)
     unravel: Callable[[jax.Array], Parameters] = field(init=False)
+    use_native: bool = field(init=False)
+    """Whether the messages are computed by the engine's kernels (`train.kernels`)."""
 
     def __post_init__(self) -> None:
+        self.use_native = choose_native(self.section, self.network)
         self.train = jax.jit(self._train, donate_argnums=0)
         self.evaluate = jax.jit(self._evaluate)
         self.gradient = jax.jit(self._gradient)
@@ -175,8 +191,15 @@ class Steps:
     def _predict(
         self, parameters: Parameters, frozen: Parameters, graphs: Graphs, labels: Labels
     ) -> Prediction:
-        remat = self.section.remat
-        return predict_labels(self.network, parameters, frozen, graphs, labels.level, remat)
+        return predict_labels(
+            self.network,
+            parameters,
+            frozen,
+            graphs,
+            labels.level,
+            self.section.remat,
+            self.use_native,
+        )
 
     def _evaluate(
         self, average: jax.Array, frozen: Parameters, graphs: Graphs, labels: Labels

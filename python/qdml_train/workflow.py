@@ -59,6 +59,7 @@ def run_fit(
     members = f", committee of {len(fit.seeds)}" if len(fit.seeds) > 1 else ""
     if fit.mesh is not None:
         members += f", {fit.mesh.size} devices"
+    members += f", messages by {'the engine' if fit.steps.use_native else 'JAX'}"
     console.print(
         f"model: {fit.n_parameters} parameters{members}; batches (atoms, neighbours, frames) "
         + " ".join(str(tuple(s)) for s in fit.shapes()),

@@ -128,7 +128,7 @@ def test_rematerialisation_keeps_the_gradient_and_less_memory(data, tmp_path):
     model = {**TINY, "l_max": 1, "layers": 4, "channels": [8, 8]}
     gradients, held = [], []
     for remat in (False, True):
-        fit = tiny_fit(data, tmp_path / str(remat), model, remat=remat)
+        fit = tiny_fit(data, tmp_path / str(remat), model, remat=remat, kernels="jax")
         graphs, labels = fit.arrays(fit.epoch(0)[0])
         vector = fit.state.parameters
         gradients.append(np.asarray(fit.steps.gradient(vector, {}, graphs, labels)[0]))

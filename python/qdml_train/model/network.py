@@ -76,11 +76,12 @@ def predict_labels(
     graphs: Graphs,
     levels: jax.Array,
     remat: bool = False,
+    use_native: bool = False,
 ) -> Prediction:
     """Energies, forces and virials as the labels of a batch have them; levels [G] of the frames."""
     n_graphs = len(levels)
     tensors = network.tensors(parameters, frozen)
-    found = predict(tensors, network.architecture, graphs, n_graphs, remat)
+    found = predict(tensors, network.architecture, graphs, n_graphs, remat, use_native)
     if SHIFT not in parameters:
         return found
     moved = jnp.asarray(network.shifted, graphs.edge_vector.dtype)[:, None]

@@ -16,8 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from ase.data import atomic_numbers
 
-from qdml_train.model import paths, prior
-from qdml_train.model.architecture import AnyArchitecture, Layer, PathArchitecture
+from qdml_train.model import native, paths, prior
+from qdml_train.model.architecture import (
+    AnyArchitecture,
+    Architecture,
+    Layer,
+    PathArchitecture,
+)
 from qdml_train.model.gather import gather_senders, sum_receivers
 from qdml_train.model.message import message, split_components
 from qdml_train.model.radial import spline_basis
@@ -47,37 +52,77 @@ class Prediction(NamedTuple):
     virial: jax.Array  # [G, 3, 3] symmetric, V σ = Σ r ⊗ ∂E/∂r, eV (ASE's sign of σ)
 
 
+class Edges(NamedTuple):
+    """What the layers share of the edges: `basis` for JAX or `plan` for the engine's kernels."""
+
+    vector: jax.Array  # [A, K, 3] Å
+    basis: jax.Array | None  # [A, K, knots+3] spline weights
+    plan: jax.Array | None  # native.edge_plan
+
+
+def make_edges(architecture: Architecture, graphs: Graphs, use_native: bool) -> Edges:
+    vector = graphs.edge_vector
+    cutoff, knots = architecture.cutoff, architecture.knots
+    if use_native:
+        plan = native.edge_plan(vector, graphs.neighbor, graphs.reverse, cutoff, knots)
+        return Edges(vector, None, plan)
+    r = jnp.sqrt((vector**2).sum(axis=-1))
+    return Edges(vector, spline_basis(r, cutoff, knots), None)
+
+
+def sums_of_messages(
+    architecture: Architecture,
+    layer: Layer,
+    sent: jax.Array,
+    table: jax.Array,
+    edges: Edges,
+    graphs: Graphs,
+) -> jax.Array:
+    """A of docs/conventions.md, [A, components, C]: the sums of one degree one after the other.
+
+    sent [A, (l_in+1)², C], table [knots+3, terms, C].
+    """
+    n_atoms, n_slots = graphs.neighbor.shape
+    if edges.plan is not None:
+        layout = native.Layout(
+            layer.l_in, layer.l_out, architecture.separated, architecture.cutoff, n_slots
+        )
+        return native.sums(layout, sent, table, edges.vector, edges.plan)
+    rows = sent.reshape(n_atoms, -1)
+    senders = gather_senders(rows, graphs.neighbor, graphs.reverse)
+    radial = (edges.basis @ table.reshape(len(table), -1)).reshape(n_atoms, n_slots, -1)
+    r = jnp.sqrt((edges.vector**2).sum(axis=-1))
+    messages = message(
+        split_components(senders, layer.l_in, table.shape[-1]),
+        edges.vector / r[..., None],
+        jnp.split(radial, table.shape[1], axis=-1),
+        layer.l_in,
+        layer.l_out,
+        architecture.separated,
+    )
+    # one sum per component: XLA fuses each with the products that make its terms
+    return jnp.stack([m.sum(axis=1) for m in messages], axis=1)
+
+
 def interaction(
     tensors: Tensors,
     t: int,
-    layer: Layer,
+    architecture: Architecture,
     features: list[jax.Array],
-    direction: jax.Array,
-    basis: jax.Array,
+    edges: Edges,
     graphs: Graphs,
-    separated: bool = False,
 ) -> list[jax.Array]:
     """One layer of docs/conventions.md. features: per degree [A, 2l+1, F_l]."""
     prefix = f"layers.{t}"
-    n_atoms, n_slots = graphs.neighbor.shape
+    layer, separated = architecture.layers[t], architecture.separated
+    n_atoms = len(graphs.species)
     table = tensors[f"{prefix}.radial"]
     channels = table.shape[-1]
     sent = [
         h @ tensors[f"{prefix}.linear_in.l{degree}.weight"] for degree, h in enumerate(features)
     ]
-    rows = jnp.concatenate(sent, axis=1).reshape(n_atoms, -1)
-    senders = gather_senders(rows, graphs.neighbor, graphs.reverse)
-    radial = (basis @ table.reshape(len(table), -1)).reshape(n_atoms, n_slots, -1)
-    messages = message(
-        split_components(senders, layer.l_in, channels),
-        direction,
-        jnp.split(radial, table.shape[1], axis=-1),
-        layer.l_in,
-        layer.l_out,
-        separated,
-    )
-    # one sum per component: XLA fuses each with the products that make its terms
-    received = jnp.stack([m.sum(axis=1) for m in messages], axis=1)
+    sent = jnp.concatenate(sent, axis=1)
+    received = sums_of_messages(architecture, layer, sent, table, edges, graphs)
     z, stop = [], 0
     for degree in range(layer.l_out + 1):
         slots, components = layer.n_slots(degree, separated), 2 * degree + 1
@@ -112,30 +157,46 @@ def species_linear(h: jax.Array, weight: jax.Array, species: jax.Array) -> jax.A
     return wide.reshape(*h.shape[:2], n_species * f_in) @ weight.reshape(-1, f_out)
 
 
+def has_native(architecture: AnyArchitecture) -> bool:
+    """Whether the engine's own kernels can evaluate an architecture here."""
+    return (
+        isinstance(architecture, Architecture)
+        and native.is_available()
+        and all(
+            native.has_layer(layer.l_in, layer.l_out, architecture.message_channels)
+            for layer in architecture.layers
+        )
+    )
+
+
 def network_energies(
-    tensors: Tensors, architecture: AnyArchitecture, graphs: Graphs, remat: bool = False
+    tensors: Tensors,
+    architecture: AnyArchitecture,
+    graphs: Graphs,
+    remat: bool = False,
+    use_native: bool = False,
 ) -> jax.Array:
     """σ ε of every atom, [A], eV; without E0 and ZBL. Exactly 0 for an atom without neighbours.
 
-    `remat` computes the layers again in the backward pass instead of keeping their arrays.
+    `remat` computes the layers again in the backward pass instead of keeping their arrays;
+    `use_native` takes the engine's kernels for the messages, where `has_native`.
     """
     if isinstance(architecture, PathArchitecture):
         return path_network_energies(tensors, architecture, graphs, remat)
-    r = jnp.sqrt((graphs.edge_vector**2).sum(axis=-1))
-    direction = graphs.edge_vector / r[..., None]
-    one_hot = jax.nn.one_hot(graphs.species, len(architecture.species), dtype=r.dtype)
+    dtype = graphs.edge_vector.dtype
+    one_hot = jax.nn.one_hot(graphs.species, len(architecture.species), dtype=dtype)
     features = [(one_hot @ tensors["embedding.weight"])[:, None, :]]
-    basis = None if remat else spline_basis(r, architecture.cutoff, architecture.knots)
+    edges = None if remat else make_edges(architecture, graphs, use_native)
     for t in range(len(architecture.layers)):
 
-        def step(tensors: Tensors, features: Any, direction: Any, r: Any, t: int = t) -> Any:
-            # the basis is the widest array of all: it is made again as well
-            own = spline_basis(r, architecture.cutoff, architecture.knots) if remat else basis
-            layer, separated = architecture.layers[t], architecture.separated
-            return interaction(tensors, t, layer, features, direction, own, graphs, separated)
+        def step(tensors: Tensors, features: Any, edge_vector: Any, t: int = t) -> Any:
+            moved = graphs._replace(edge_vector=edge_vector)
+            # what the layers share of the edges are the widest arrays: made again as well
+            own = make_edges(architecture, moved, use_native) if remat else edges
+            return interaction(tensors, t, architecture, features, own, moved)
 
         own = {k: v for k, v in tensors.items() if k.startswith(f"layers.{t}.")}
-        features = (jax.checkpoint(step) if remat else step)(own, features, direction, r)
+        features = (jax.checkpoint(step) if remat else step)(own, features, graphs.edge_vector)
     x = features[0][:, 0]
     for k in range(len(architecture.readout) + 1):
         x = x @ tensors[f"readout.{k}.weight"]
@@ -177,10 +238,14 @@ def repulsion_energies(
 
 
 def atom_energies(
-    tensors: Tensors, architecture: AnyArchitecture, graphs: Graphs, remat: bool = False
+    tensors: Tensors,
+    architecture: AnyArchitecture,
+    graphs: Graphs,
+    remat: bool = False,
+    use_native: bool = False,
 ) -> jax.Array:
     """E_i - E0 of every atom, [A], eV: network and, where the file has it, ZBL."""
-    energies = network_energies(tensors, architecture, graphs, remat)
+    energies = network_energies(tensors, architecture, graphs, remat, use_native)
     if "zbl.r_max" in tensors:
         energies = energies + repulsion_energies(tensors, architecture, graphs)
     return energies
@@ -192,13 +257,14 @@ def predict(
     graphs: Graphs,
     n_graphs: int,
     remat: bool = False,
+    use_native: bool = False,
 ) -> Prediction:
     """Energies, forces and virials of a batch, by one reverse pass."""
     member = graph_membership(graphs, n_graphs)
 
     def total(edge_vector: jax.Array) -> tuple[jax.Array, jax.Array]:
         moved = graphs._replace(edge_vector=edge_vector)
-        energies = atom_energies(tensors, architecture, moved, remat)
+        energies = atom_energies(tensors, architecture, moved, remat, use_native)
         return energies.sum(), energies
 
     gradient, energies = jax.grad(total, has_aux=True)(graphs.edge_vector)

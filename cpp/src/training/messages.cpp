@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: MIT
+/// Packs arrays into the layout of the kernels and runs the kernels over groups of rows.
+///
+/// A task is one block of a group of rows; where edges are summed over all channels, a group of rows.
+#include "messages.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "../cartesian.hpp"
+#include "../edge_geometry.hpp"
+#include "../instruction_set.hpp"
+
+namespace qdml {
+namespace {
+
+constexpr int kRows = 16;      ///< of a task
+constexpr int kMostParts = 8;  ///< tables that are summed at the end: at most so many groups of rows
+
+struct Chosen {
+    const KernelSet& engine;
+    const TrainingKernelSet& training;
+};
+
+Chosen choose() {
+    switch (choose_instruction_set()) {
+#ifdef QDML_X86
+        case InstructionSet::avx512: return {avx512::kernels(), avx512::training_kernels()};
+        case InstructionSet::avx2: return {avx2::kernels(), avx2::training_kernels()};
+#elif defined(QDML_NEON)
+        case InstructionSet::neon: return {neon::kernels(), neon::training_kernels()};
+#endif
+        default: return {baseline::kernels(), baseline::training_kernels()};
+    }
+}
+
+const Kernels<float>& of_type(const KernelSet& set, float) { return set.single; }
+const Kernels<double>& of_type(const KernelSet& set, double) { return set.reference; }
+const TrainingKernels<float>& of_type(const TrainingKernelSet& set, float) { return set.single; }
+const TrainingKernels<double>& of_type(const TrainingKernelSet& set, double) {
+    return set.reference;
+}
+
+int slots_of(const MessageShape& s, int l) {
+    return l > s.l_out ? 0 : s.separated ? n_terms(s.l_in, s.l_out, l) : 1;
+}
+
+}  // namespace
+
+int MessageShape::terms() const { return n_terms(l_in, l_out); }
+
+int MessageShape::components_out() const {
+    int n = 0;
+    for (int l = 0; l <= l_out; ++l) n += slots_of(*this, l) * (2 * l + 1);
+    return n;
+}
+
+bool has_messages(const MessageShape& s) {
+    return s.l_in >= 0 && s.l_in <= kMaxDegree && s.l_out >= 0 && s.l_out <= kMaxDegree &&
+           has_training_kernels(s.l_in, s.l_out) && s.channels > 0 && s.channels % kBlock == 0;
+}
+
+template <class real>
+Messages<real>::Messages(const MessageShape& shape, double cutoff, const EdgePlan<real>& plan,
+                         const Parallel& parallel)
+    : shape_(shape),
+      cutoff_(cutoff),
+      blocks_(shape.channels / kBlock),
+      plan_(plan),
+      parallel_(parallel),
+      kernels_(of_type(choose().engine, real())),
+      training_(of_type(choose().training, real())) {
+    if (!has_messages(shape)) {
+        throw Error("layer_unavailable", "messages from degree " + std::to_string(shape.l_in) +
+                                             " to " + std::to_string(shape.l_out) + " with " +
+                                             std::to_string(shape.channels) +
+                                             " channels have no kernels of training");
+    }
+    in_ = shape.components_in();
+    out_ = shape.components_out();
+    features_of_ = {shape.channels, std::int64_t(shape.n_atoms) * in_};
+    sums_of_ = {shape.channels, std::int64_t(shape.n_atoms) * out_};
+    knots_ = {shape.channels, std::int64_t(shape.knots + 3) * shape.terms()};
+    rows_.reserve(shape.n_atoms);
+    for (int i = 0; i < shape.n_atoms; ++i) rows_[i] = i;
+}
+
+template <class real>
+Convolution<real> Messages<real>::convolution(const Rows& rows, int block) const {
+    return {rows.row_start, rows.other,       rows.record, table_.data() + block * knots_.size(),
+            shape_.knots + 3, 1};
+}
+
+/// Rows of atoms first .. last of one block.
+template <class real>
+static void unpack(const Blocks& blocks, const real* from, int components, int first, int last,
+                   int block, real* to) {
+    blocks.unpack(from, block, std::int64_t(first) * components, std::int64_t(last) * components, to);
+}
+
+template <class real>
+void Messages<real>::pack_table(const real* table) {
+    table_.reserve(knots_.total());
+    knots_.pack(parallel_, table, table_.data());
+}
+
+template <class real>
+void Messages<real>::pack_features(const real* sent) {
+    features_.reserve(features_of_.total());
+    features_of_.pack(parallel_, sent, features_.data());
+}
+
+/// G as the backward kernels gather it: traceless tensors, odd degrees negated.
+template <class real>
+void Messages<real>::pack_gradient(const real* g) {
+    gradient_.reserve(sums_of_.total());
+    sums_of_.pack(parallel_, g, gradient_.data());
+    SumShape sums = {1, shape_.l_out, {}, out_};
+    for (int l = 0; l <= shape_.l_out; ++l) sums.slots[l] = slots_of(shape_, l);
+    for_groups(parallel_, blocks_ * shape_.n_atoms, kRows, [&](int first, int last) {
+        for (int row = first; row < last; ++row) {
+            kernels_.to_tensors(sums, true, gradient_.data() + std::int64_t(row) * out_ * kBlock);
+        }
+    });
+}
+
+template <class real>
+void Messages<real>::pack_duals(const Direction& u, const real* sent) {
+    const std::int64_t n = features_of_.total();
+    features_.reserve(2 * n);
+    result_.reserve(2 * n);
+    features_of_.pack(parallel_, sent, result_.data());
+    features_of_.pack(parallel_, u.u_sent, result_.data() + n);
+    for_groups(parallel_, blocks_ * shape_.n_atoms, kRows, [&](int first, int last) {
+        const std::int64_t at = std::int64_t(first) * in_ * kBlock;
+        training_.interleave(std::int64_t(last - first) * in_ * kBlock, result_.data() + at,
+                             result_.data() + n + at, features_.data() + 2 * at);
+    });
+}
+
+template <class real>
+void Messages<real>::make_dual_records(const Rows& rows, const Direction& u, double sign) {
+    records_.reserve(rows.row_start[shape_.n_atoms] * training_.dual_record_bytes);
+    for_groups(parallel_, shape_.n_atoms, kRows, [&](int first, int last) {
+        constexpr int kEdges = 64;
+        real v[3 * kEdges], derivative[3 * kEdges];
+        const std::int64_t end = rows.row_start[last];
+        for (std::int64_t begin = rows.row_start[first]; begin < end; begin += kEdges) {
+            const int n = static_cast<int>(std::min<std::int64_t>(kEdges, end - begin));
+            for (int e = 0; e < n; ++e) {
+                const std::int64_t from = 3 * std::int64_t(rows.slot[begin + e]);
+                for (int k = 0; k < 3; ++k) {
+                    v[3 * e + k] = static_cast<real>(sign) * u.vector[from + k];
+                    derivative[3 * e + k] = static_cast<real>(sign) * u.u_vector[from + k];
+                }
+            }
+            training_.dual_records(n, v, derivative, shape_.knots, shape_.knots / cutoff_,
+                                   records_.data() + begin * training_.dual_record_bytes);
+        }
+    });
+}
+
+template <class real>
+void Messages<real>::forward(const real* sent, const real* table, real* received) {
+    pack_table(table);
+    pack_features(sent);
+    result_.reserve(sums_of_.total());
+    const auto kernel = kernels_.forward[shape_.separated][shape_.l_in][shape_.l_out];
+    for_groups(parallel_, blocks_ * ((shape_.n_atoms + kRows - 1) / kRows), 1, [&](int task, int) {
+        const int block = task % blocks_, first = task / blocks_ * kRows;
+        const int last = std::min(first + kRows, shape_.n_atoms);
+        real* to = result_.data() + block * sums_of_.size() + std::int64_t(first) * out_ * kBlock;
+        kernel(convolution(plan_.receivers, block), rows_.data() + first, last - first,
+               features_.data() + block * features_of_.size(), to);
+        unpack(sums_of_, to, out_, first, last, block, received);
+    });
+}
+
+template <class real>
+void Messages<real>::tangent(const Direction& u, const real* sent, const real* table,
+                             real* received) {
+    pack_table(table);
+    pack_duals(u, sent);
+    make_dual_records(plan_.receivers, u, 1.0);
+    result_.reserve(sums_of_.total());
+    const auto kernel = training_.dual_forward[shape_.separated][shape_.l_in][shape_.l_out];
+    for_groups(parallel_, blocks_ * ((shape_.n_atoms + kRows - 1) / kRows), 1, [&](int task, int) {
+        const int block = task % blocks_, first = task / blocks_ * kRows;
+        const int last = std::min(first + kRows, shape_.n_atoms);
+        real* to = result_.data() + block * sums_of_.size() + std::int64_t(first) * out_ * kBlock;
+        kernel(convolution(plan_.receivers, block), records_.data(), rows_.data() + first,
+               last - first, features_.data() + 2 * block * features_of_.size(), to);
+        unpack(sums_of_, to, out_, first, last, block, received);
+    });
+}
+
+template <class real>
+template <class Kernel>
+void Messages<real>::sum_tables(const Kernel& kernel, real* grad_sent, real* grad_table) {
+    // parts of the rows, each with a table of its own, do not depend on the number of threads
+    const int parts = std::clamp((shape_.n_atoms + kRows - 1) / kRows, 1, kMostParts);
+    const std::int64_t table = knots_.size();
+    Buffer<real> tables;
+    tables.reserve(table * blocks_ * parts);
+    result_.reserve(features_of_.total());
+    for_groups(parallel_, blocks_ * parts, 1, [&](int task, int) {
+        const int block = task % blocks_;
+        const std::int64_t part = task / blocks_, n = shape_.n_atoms;
+        const int first = static_cast<int>(n * part / parts);
+        const int last = static_cast<int>(n * (part + 1) / parts);
+        real* own = tables.data() + task * table;
+        std::fill(own, own + table, real(0));
+        real* to = result_.data() + block * features_of_.size() + std::int64_t(first) * in_ * kBlock;
+        kernel(convolution(plan_.senders, block), rows_.data() + first, last - first, block, to, own);
+        unpack(features_of_, to, in_, first, last, block, grad_sent);
+    });
+    const std::int64_t kept = std::int64_t(shape_.knots) * shape_.terms();  // not the last three
+    for_groups(parallel_, static_cast<int>(knots_.rows), 64, [&](int first, int last) {
+        for (int block = 0; block < blocks_; ++block) {
+            for (int m = first; m < last; ++m) {
+                real sum[kBlock] = {};
+                for (int part = 0; part < parts && m < kept; ++part) {
+                    const real* from = tables.data() + (part * blocks_ + block) * table + m * kBlock;
+                    for (int c = 0; c < kBlock; ++c) sum[c] += from[c];
+                }
+                knots_.unpack(sum, block, m, m + 1, grad_table);
+            }
+        }
+    });
+}
+
+template <class real>
+void Messages<real>::table_gradient(const real* sent, const real* table, const real* g,
+                                    real* grad_sent, real* grad_table) {
+    pack_table(table);
+    pack_features(sent);
+    pack_gradient(g);
+    const auto kernel = training_.table[shape_.separated][shape_.l_in][shape_.l_out];
+    sum_tables([&](const Convolution<real>& c, const int* rows, int n, int block, real* out,
+                   real* own) {
+        kernel(c, rows, n, features_.data() + block * features_of_.size(),
+               gradient_.data() + block * sums_of_.size(), out, own);
+    }, grad_sent, grad_table);
+}
+
+template <class real>
+void Messages<real>::table_second(const Direction& u, const real* sent, const real* table,
+                                  const real* g, real* grad_sent, real* grad_table) {
+    pack_table(table);
+    pack_duals(u, sent);
+    pack_gradient(g);
+    make_dual_records(plan_.senders, u, -1.0);
+    const auto kernel = training_.dual_table[shape_.separated][shape_.l_in][shape_.l_out];
+    sum_tables([&](const Convolution<real>& c, const int* rows, int n, int block, real* out,
+                   real* own) {
+        kernel(c, records_.data(), rows, n, features_.data() + 2 * block * features_of_.size(),
+               gradient_.data() + block * sums_of_.size(), out, own);
+    }, grad_sent, grad_table);
+}
+
+template <class real>
+template <class Kernel, class ToCartesian>
+void Messages<real>::sum_edges(int per_edge, const Kernel& kernel, const ToCartesian& to_vectors,
+                               real* grad_sent, real* grad_vector) {
+    const Rows& rows = plan_.senders;
+    const std::int64_t n_vectors = 3 * std::int64_t(shape_.n_atoms) * shape_.n_slots;
+    std::fill(grad_vector, grad_vector + n_vectors, real(0));  // of the empty slots
+    Buffer<EdgeGradient<real>> gradients;
+    gradients.reserve(per_edge * rows.row_start[shape_.n_atoms]);
+    result_.reserve(features_of_.total());
+    for_groups(parallel_, shape_.n_atoms, kRows / 2, [&](int first, int last) {
+        const std::int64_t begin = rows.row_start[first], end = rows.row_start[last];
+        std::memset(static_cast<void*>(gradients.data() + per_edge * begin), 0,
+                    sizeof(EdgeGradient<real>) * static_cast<std::size_t>(per_edge * (end - begin)));
+        for (int block = 0; block < blocks_; ++block) {
+            real* to = result_.data() + block * features_of_.size() + std::int64_t(first) * in_ * kBlock;
+            kernel(convolution(rows, block), rows_.data() + first, last - first, block, to,
+                   gradients.data());
+            unpack(features_of_, to, in_, first, last, block, grad_sent);
+        }
+        to_vectors(begin, end, gradients.data());
+    });
+}
+
+template <class real>
+void Messages<real>::vector_gradient(const real* sent, const real* table, const real* g,
+                                     real* grad_sent, real* grad_vector) {
+    pack_table(table);
+    pack_features(sent);
+    pack_gradient(g);
+    const auto kernel = kernels_.backward[shape_.separated][shape_.l_in][shape_.l_out];
+    const Rows& rows = plan_.senders;
+    sum_edges(1, [&](const Convolution<real>& c, const int* which, int n, int block, real* out,
+                     EdgeGradient<real>* gradients) {
+        kernel(c, which, n, features_.data() + block * features_of_.size(),
+               gradient_.data() + block * sums_of_.size(), out, gradients);
+    }, [&](std::int64_t begin, std::int64_t end, EdgeGradient<real>* gradients) {
+        for (std::int64_t e = begin; e < end; ++e) {
+            to_cartesian(rows.record[e], gradients[e].value);
+            for (int k = 0; k < 3; ++k) {  // the row has -vector
+                grad_vector[3 * std::int64_t(rows.slot[e]) + k] = -gradients[e].value[k];
+            }
+        }
+    }, grad_sent, grad_vector);
+}
+
+template <class real>
+void Messages<real>::vector_second(const Direction& u, const real* sent, const real* table,
+                                   const real* g, real* grad_sent, real* grad_vector) {
+    pack_table(table);
+    pack_duals(u, sent);
+    pack_gradient(g);
+    make_dual_records(plan_.senders, u, -1.0);
+    const auto kernel = training_.dual_backward[shape_.separated][shape_.l_in][shape_.l_out];
+    const Rows& rows = plan_.senders;
+    sum_edges(2, [&](const Convolution<real>& c, const int* which, int n, int block, real* out,
+                     EdgeGradient<real>* gradients) {
+        kernel(c, records_.data(), which, n, features_.data() + 2 * block * features_of_.size(),
+               gradient_.data() + block * sums_of_.size(), out, gradients);
+    }, [&](std::int64_t begin, std::int64_t end, const EdgeGradient<real>* gradients) {
+        for (std::int64_t e = begin; e < end; ++e) {
+            real v[3];
+            training_.dual_to_cartesian(1, records_.data() + e * training_.dual_record_bytes,
+                                        gradients + 2 * e, v);
+            for (int k = 0; k < 3; ++k) {
+                grad_vector[3 * std::int64_t(rows.slot[e]) + k] = -v[k];
+            }
+        }
+    }, grad_sent, grad_vector);
+}
+
+template class Messages<float>;
+template class Messages<double>;
+
+}  // namespace qdml
