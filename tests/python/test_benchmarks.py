@@ -11,6 +11,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
+from ase.neighborlist import neighbor_list
 from models import architecture
 from qdml.analyse.drift import Drift
 from qdml.cartesian import n_terms
@@ -21,6 +25,7 @@ import dft_timing
 import gpu
 import lammps_film
 import nve_drift
+import training
 from engine import compare, resumable
 from support import counts, grid_noise, lammps_run, machine, rows
 from support.figure import draw_drifts
@@ -282,3 +287,41 @@ def test_temperature_of_a_stretch_is_that_of_the_velocity_along_the_bond():
     velocities[0, 1], velocities[1, 1] = [along, 0.3, 0.1], [-along, 0.2, 0]
     found = cdse_dot_dynamics.stretch_temperature(positions, velocities, ["C", "H", "Cd"])
     assert found == pytest.approx(250.0, rel=1e-3)
+
+
+def test_training_is_compared_with_the_faster_mode_of_nequip_of_the_same_preset():
+    def row(kind: str, mode: str, model: str, speed: float) -> dict:
+        return {"kind": kind, "mode": mode, "model": model, "frames_per_second": speed}
+
+    found = [
+        row("qdml", "native", "std", 40.0),
+        row("nequip", "eager", "std", 2.0),
+        row("nequip", "compile", "std", 4.0),
+        row("qdml", "native", "fast", 40.0),
+        row("nequip", "eager", "fast", 8.0),
+        {"kind": "nequip", "mode": "compile", "model": "fast", "error": "did not compile"},
+    ]
+    training.compare(found)
+    assert [r.get("speedup") for r in found] == [10.0, 0.5, 1.0, 5.0, 1.0, None]
+
+
+def test_training_batches_hold_the_frames_that_fit_packs(tmp_path):
+    """What nequip reads of a batch is what qdml counts of it."""
+    from support import training_worker
+
+    data = tmp_path / "cells.extxyz"
+    cells = [bulk("CdSe", "zincblende", a=6.05).repeat((1, 1, n)) for n in (1, 2, 3)]
+    for k, atoms in enumerate(cells):
+        atoms.rattle(0.05, seed=k)
+        atoms.calc = SinglePointCalculator(atoms, energy=-1.0 * len(atoms), forces=atoms.positions)
+    write(data, cells)
+    spec = {"data": str(data), "model": "fast", "kernels": "jax"}
+    fit = training_worker.make_fit(spec, str(tmp_path / "fit"))
+    steps = training_worker.first_batches(fit, 2)
+    described = training_worker.describe(fit, steps)
+    frames = [a for f in training_worker.write_batches(fit, steps, tmp_path) for a in read(f, ":")]
+    assert described["frames"] == len(frames) == 3
+    assert described["atoms"] == sum(map(len, frames)) == 12
+    edges = sum(len(neighbor_list("i", a, described["cutoff"])) for a in frames)
+    assert described["edges"] == edges
+    assert sorted(a.get_potential_energy() for a in frames) == [-6.0, -4.0, -2.0]
