@@ -6,33 +6,17 @@
 
 namespace qdml {
 namespace QDML_ISA {
-namespace {
-
-template <int LI, int LO>
-void add_pair(Kernels<QDML_REAL>& k) {
-    using Y = Layer<LI, LO, QDML_SEPARATED>;
-    k.forward[QDML_SEPARATED][LI][LO] = convolution_forward<QDML_REAL, Y>;
-    k.backward[QDML_SEPARATED][LI][LO] = convolution_backward<QDML_REAL, Y>;
-    if constexpr (LI == 0) {  // one term per degree: the layouts are the same
-        k.first_gradient[LO] = convolution_first_gradient<QDML_REAL, Y>;
-    }
-}
-
-template <int LI>
-void add_pairs(Kernels<QDML_REAL>& k) {
-    add_pair<LI, 0>(k);
-    add_pair<LI, 1>(k);
-    add_pair<LI, 2>(k);
-    add_pair<LI, 3>(k);
-}
-
-}  // namespace
 
 void add_messages(Kernels<QDML_REAL>& k, Separated<QDML_SEPARATED>) {
-    add_pairs<0>(k);
-    add_pairs<1>(k);
-    add_pairs<2>(k);
-    add_pairs<3>(k);
+    for_degrees([&k](auto l_in, auto l_out) {
+        constexpr int kIn = decltype(l_in)::value, kOut = decltype(l_out)::value;
+        using Y = Layer<kIn, kOut, QDML_SEPARATED>;
+        k.forward[QDML_SEPARATED][kIn][kOut] = convolution_forward<QDML_REAL, Y>;
+        k.backward[QDML_SEPARATED][kIn][kOut] = convolution_backward<QDML_REAL, Y>;
+        if constexpr (kIn == 0) {  // one term per degree: the layouts are the same
+            k.first_gradient[kOut] = convolution_first_gradient<QDML_REAL, Y>;
+        }
+    });
 }
 
 }  // namespace QDML_ISA

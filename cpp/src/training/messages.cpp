@@ -162,19 +162,26 @@ void Messages<real>::make_dual_records(const Rows& rows, const Direction& u, dou
 }
 
 template <class real>
-void Messages<real>::forward(const real* sent, const real* table, real* received) {
-    pack_table(table);
-    pack_features(sent);
+template <class Kernel>
+void Messages<real>::sum_receivers(const Kernel& kernel, real* received) {
     result_.reserve(sums_of_.total());
-    const auto kernel = kernels_.forward[shape_.separated][shape_.l_in][shape_.l_out];
     for_groups(parallel_, blocks_ * ((shape_.n_atoms + kRows - 1) / kRows), 1, [&](int task, int) {
         const int block = task % blocks_, first = task / blocks_ * kRows;
         const int last = std::min(first + kRows, shape_.n_atoms);
         real* to = result_.data() + block * sums_of_.size() + std::int64_t(first) * out_ * kBlock;
-        kernel(convolution(plan_.receivers, block), rows_.data() + first, last - first,
-               features_.data() + block * features_of_.size(), to);
+        kernel(convolution(plan_.receivers, block), rows_.data() + first, last - first, block, to);
         unpack(sums_of_, to, out_, first, last, block, received);
     });
+}
+
+template <class real>
+void Messages<real>::forward(const real* sent, const real* table, real* received) {
+    pack_table(table);
+    pack_features(sent);
+    const auto kernel = kernels_.forward[shape_.separated][shape_.l_in][shape_.l_out];
+    sum_receivers([&](const Convolution<real>& c, const int* rows, int n, int block, real* to) {
+        kernel(c, rows, n, features_.data() + block * features_of_.size(), to);
+    }, received);
 }
 
 template <class real>
@@ -183,16 +190,10 @@ void Messages<real>::tangent(const Direction& u, const real* sent, const real* t
     pack_table(table);
     pack_duals(u, sent);
     make_dual_records(plan_.receivers, u, 1.0);
-    result_.reserve(sums_of_.total());
     const auto kernel = training_.dual_forward[shape_.separated][shape_.l_in][shape_.l_out];
-    for_groups(parallel_, blocks_ * ((shape_.n_atoms + kRows - 1) / kRows), 1, [&](int task, int) {
-        const int block = task % blocks_, first = task / blocks_ * kRows;
-        const int last = std::min(first + kRows, shape_.n_atoms);
-        real* to = result_.data() + block * sums_of_.size() + std::int64_t(first) * out_ * kBlock;
-        kernel(convolution(plan_.receivers, block), records_.data(), rows_.data() + first,
-               last - first, features_.data() + 2 * block * features_of_.size(), to);
-        unpack(sums_of_, to, out_, first, last, block, received);
-    });
+    sum_receivers([&](const Convolution<real>& c, const int* rows, int n, int block, real* to) {
+        kernel(c, records_.data(), rows, n, features_.data() + 2 * block * features_of_.size(), to);
+    }, received);
 }
 
 template <class real>

@@ -75,6 +75,8 @@ private:
     void pack_duals(const Direction& u, const real* sent);
     void make_dual_records(const Rows& rows, const Direction& u, double sign);
     template <class Kernel>
+    void sum_receivers(const Kernel& kernel, real* received);
+    template <class Kernel>
     void sum_tables(const Kernel& kernel, real* grad_sent, real* grad_table);
     template <class Kernel, class ToCartesian>
     void sum_edges(int per_edge, const Kernel& kernel, const ToCartesian& to_cartesian,

@@ -36,32 +36,19 @@ void dual_backward(const Convolution<real>& c, const void* edges, const int* row
                                  DualEdgeGradients<real>{gradient});
 }
 
-template <int LI, int LO>
-void add_pair(TrainingKernels<real>& k) {
-    if constexpr (has_training_kernels(LI, LO)) {
-        using Y = Layer<LI, LO, QDML_SEPARATED>;
-        k.table[QDML_SEPARATED][LI][LO] = table<Y>;
-        k.dual_forward[QDML_SEPARATED][LI][LO] = dual_forward<Y>;
-        k.dual_table[QDML_SEPARATED][LI][LO] = dual_table<Y>;
-        k.dual_backward[QDML_SEPARATED][LI][LO] = dual_backward<Y>;
-    }
-}
-
-template <int LI>
-void add_pairs(TrainingKernels<real>& k) {
-    add_pair<LI, 0>(k);
-    add_pair<LI, 1>(k);
-    add_pair<LI, 2>(k);
-    add_pair<LI, 3>(k);
-}
-
 }  // namespace
 
 void add_training(TrainingKernels<real>& k, Separated<QDML_SEPARATED>) {
-    add_pairs<0>(k);
-    add_pairs<1>(k);
-    add_pairs<2>(k);
-    add_pairs<3>(k);
+    for_degrees([&k](auto l_in, auto l_out) {
+        constexpr int kIn = decltype(l_in)::value, kOut = decltype(l_out)::value;
+        if constexpr (has_training_kernels(kIn, kOut)) {
+            using Y = Layer<kIn, kOut, QDML_SEPARATED>;
+            k.table[QDML_SEPARATED][kIn][kOut] = table<Y>;
+            k.dual_forward[QDML_SEPARATED][kIn][kOut] = dual_forward<Y>;
+            k.dual_table[QDML_SEPARATED][kIn][kOut] = dual_table<Y>;
+            k.dual_backward[QDML_SEPARATED][kIn][kOut] = dual_backward<Y>;
+        }
+    });
 }
 
 }  // namespace QDML_ISA
