@@ -53,11 +53,12 @@ class Prediction(NamedTuple):
 
 
 class Edges(NamedTuple):
-    """What the layers share of the edges: `basis` for JAX or `plan` for the engine's kernels."""
+    """What the layers share of the edges, for JAX or (`plan`) for the engine's kernels."""
 
     vector: jax.Array  # [A, K, 3] Å
-    basis: jax.Array | None  # [A, K, knots+3] spline weights
-    plan: jax.Array | None  # native.edge_plan
+    direction: jax.Array | None = None  # [A, K, 3]
+    basis: jax.Array | None = None  # [A, K, knots+3] spline weights
+    plan: jax.Array | None = None  # native.edge_plan
 
 
 def make_edges(architecture: Architecture, graphs: Graphs, use_native: bool) -> Edges:
@@ -65,9 +66,9 @@ def make_edges(architecture: Architecture, graphs: Graphs, use_native: bool) -> 
     cutoff, knots = architecture.cutoff, architecture.knots
     if use_native:
         plan = native.edge_plan(vector, graphs.neighbor, graphs.reverse, cutoff, knots)
-        return Edges(vector, None, plan)
+        return Edges(vector, plan=plan)
     r = jnp.sqrt((vector**2).sum(axis=-1))
-    return Edges(vector, spline_basis(r, cutoff, knots), None)
+    return Edges(vector, vector / r[..., None], spline_basis(r, cutoff, knots))
 
 
 def sums_of_messages(
@@ -91,10 +92,9 @@ def sums_of_messages(
     rows = sent.reshape(n_atoms, -1)
     senders = gather_senders(rows, graphs.neighbor, graphs.reverse)
     radial = (edges.basis @ table.reshape(len(table), -1)).reshape(n_atoms, n_slots, -1)
-    r = jnp.sqrt((edges.vector**2).sum(axis=-1))
     messages = message(
         split_components(senders, layer.l_in, table.shape[-1]),
-        edges.vector / r[..., None],
+        edges.direction,
         jnp.split(radial, table.shape[1], axis=-1),
         layer.l_in,
         layer.l_out,
