@@ -13,7 +13,6 @@ scatters is shown by its two halves. JSON and PNG to benchmarks/results/cdse_dot
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,12 @@ from ase import Atoms, units
 from ase.data import atomic_masses, atomic_numbers
 from cdse_dot_forces import (
     ACCELERATION,
+    CACHE,
     TEST_RANGE,
     TIME_STEP,
     cached_trajectory,
     read_positions,
-)  # fmt: skip
+)
 from qdml.analyse.carboxylate import MODES, binding_modes
 from qdml.analyse.rdf import Distances, collect, overlap
 from qdml.analyse.surface import Roles, find_pairs, find_roles
@@ -236,8 +236,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--nvt", type=float, default=20.0, help="ps at 300 K")
     parser.add_argument("--nve", type=float, default=5.0, help="ps at constant energy")
     parser.add_argument("--ranks", type=int, default=2)
-    default_cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "qdml"
-    parser.add_argument("--cache", type=Path, default=default_cache)
+    parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--output", type=Path, default=machine.RESULTS / "cdse_dot_dynamics.json")
     return parser.parse_args()
 

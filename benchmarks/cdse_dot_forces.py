@@ -26,9 +26,11 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_masses, atomic_numbers
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "qdml"
 WHEEL = "Auto-FOX==0.10.2"
 MEMBER = "FOX/data/Cd68Se55_26COO_MD_trajec.xyz"
 N_FRAMES, N_ATOMS = 4905, 227
+ELEMENTS = ("Cd", "Se", "O", "C", "H")
 TRAIN_RANGE, TEST_RANGE = (0, 2939), (3430, 4904)  # inclusive
 ACCELERATION = 103.6426965  # eV/Å per amu Å/fs²
 TIME_STEP = 1.0  # fs
@@ -115,9 +117,7 @@ def write_labelled(path: Path, trajectory: Path, counts: tuple[int, int, int]) -
     ase.io.write(path, frames, format="extxyz")
     stacked = np.array([a.get_forces() for a in frames])
     kinds = np.array(symbols)
-    return {
-        s: float(np.sqrt((stacked[:, kinds == s] ** 2).mean())) for s in ("Cd", "Se", "O", "C", "H")
-    }
+    return {s: float(np.sqrt((stacked[:, kinds == s] ** 2).mean())) for s in ELEMENTS}
 
 
 def main() -> None:
@@ -129,8 +129,7 @@ def main() -> None:
     root = Path(__file__).resolve().parents[1]
     parser.add_argument("--config", type=Path, default=root / "examples" / "cdse-demo.yaml")
     parser.add_argument("--set", nargs="*", default=[], help="further section.key=value")
-    default_cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "qdml"
-    parser.add_argument("--cache", type=Path, default=default_cache)
+    parser.add_argument("--cache", type=Path, default=CACHE)
     default = root / "benchmarks" / "results" / "cdse_dot_forces.json"
     parser.add_argument("--output", type=Path, default=default)
     options = parser.parse_args()

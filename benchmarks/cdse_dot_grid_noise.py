@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 import ase.io
@@ -22,10 +21,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from ase.data import atomic_numbers
+from cdse_dot_forces import CACHE, ELEMENTS
 from qdml.modelfile import content_hash
 from support import grid_noise, machine
 
-ELEMENTS = ("Cd", "Se", "O", "C", "H")
 PROBE = "O"
 """Its hard pseudopotential makes the noise largest."""
 
@@ -81,8 +80,7 @@ def draw(probe: tuple, found: dict, spacing: float, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "qdml"
-    parser.add_argument("fit", type=Path, nargs="?", default=cache / "cdse-dot-fit")
+    parser.add_argument("fit", type=Path, nargs="?", default=CACHE / "cdse-dot-fit")
     default = machine.RESULTS / "cdse_dot_grid_noise.json"
     parser.add_argument("--output", type=Path, default=default)
     options = parser.parse_args()

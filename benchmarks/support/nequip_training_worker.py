@@ -21,35 +21,16 @@ import warnings
 import ase.io
 import nequip
 import torch
-from nequip.data import AtomicDataDict, compute_neighborlist_, from_ase
-from nequip.model import NequIPGNNModel
+from nequip.data import AtomicDataDict
 from nequip.utils.global_state import set_global_state
+from nequip_worker import build_data, build_model
 
 ENERGY, FORCES = AtomicDataDict.TOTAL_ENERGY_KEY, AtomicDataDict.FORCE_KEY
 
 
-def build_model(spec: dict) -> torch.nn.Module:
-    """Natural parity, one hidden radial layer of 128: nequip's defaults at the size asked for."""
-    return NequIPGNNModel(
-        seed=1,
-        model_dtype="float32",
-        r_max=spec["cutoff"],
-        type_names=["Cd", "Se"],
-        num_layers=spec["layers"],
-        l_max=spec["l_max"],
-        parity=False,
-        num_features=spec["channels"],
-        avg_num_neighbors=spec["neighbours"],
-        compile_mode=spec["mode"],
-    ).train()
-
-
 def read_batch(path: str, cutoff: float) -> AtomicDataDict.Type:
-    frames = []
-    for atoms in ase.io.read(path, ":"):
-        data = from_ase(atoms)
-        data[AtomicDataDict.ATOM_TYPE_KEY] = torch.tensor((atoms.numbers == 34).astype(int))
-        frames.append(compute_neighborlist_(data, cutoff))
+    """The frames of a file as one batch."""
+    frames = [build_data(atoms, cutoff) for atoms in ase.io.read(path, ":")]
     return AtomicDataDict.batched_from_list(frames)
 
 
@@ -60,7 +41,7 @@ def main() -> None:
     torch.set_num_threads(spec["threads"])
     set_global_state()
     batches = [read_batch(path, spec["cutoff"]) for path in spec["batches"]]
-    model = build_model(spec)
+    model = build_model(spec, spec["mode"]).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     average = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)

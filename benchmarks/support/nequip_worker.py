@@ -23,6 +23,7 @@ import time
 import warnings
 from pathlib import Path
 
+import ase
 import ase.io
 import nequip
 import torch
@@ -51,21 +52,21 @@ def build_model(spec: dict, mode: str) -> torch.nn.Module:
         l_max=spec["l_max"],
         parity=False,
         num_features=spec["channels"],
-        avg_num_neighbors=46.0,
+        avg_num_neighbors=spec.get("neighbours", 46.0),
         compile_mode=mode,
     ).eval()
 
 
-def build_data(spec: dict) -> AtomicDataDict.Type:
-    atoms = ase.io.read(spec["structure"])
+def build_data(atoms: ase.Atoms, cutoff: float) -> AtomicDataDict.Type:
+    """Graph of a structure of Cd and Se."""
     data = from_ase(atoms)
     data[AtomicDataDict.ATOM_TYPE_KEY] = torch.tensor((atoms.numbers == 34).astype(int))
-    return compute_neighborlist_(data, spec["cutoff"])
+    return compute_neighborlist_(data, cutoff)
 
 
 def prepare(spec: dict, folder: Path):
     """(callable, structures per call, neighbours per atom) of one mode."""
-    data = build_data(spec)
+    data = build_data(ase.io.read(spec["structure"]), spec["cutoff"])
     n_atoms = len(data[AtomicDataDict.POSITIONS_KEY])
     neighbours = data[AtomicDataDict.EDGE_INDEX_KEY].shape[1] / n_atoms
     mode = spec["mode"]
