@@ -55,7 +55,10 @@ def draw(probe: tuple, found: dict, spacing: float, path: Path) -> None:
     figure, (one, two, three) = plt.subplots(1, 3, figsize=(15, 4))
     spacings, amplitude = grid_noise.scan(position, left, 0.05, 0.3, 6000)
     one.plot(spacings, 1e3 * amplitude, color="#2b6cb0", linewidth=0.7)
-    one.set(xlabel="period in the position of the atom (Å)", ylabel="amplitude, root sum over x, y, z (meV/Å)")
+    one.set(
+        xlabel="period in the position of the atom (Å)",
+        ylabel="amplitude, root sum over x, y, z (meV/Å)",
+    )
     one.set_title(f"DFT − potential on {PROBE}, training frames", fontsize=10)
     phase = (position[:, 0] / spacing) % 1
     two.plot(phase, 1e3 * left[:, 0], ".", color="#9a9a9a", markersize=2)
