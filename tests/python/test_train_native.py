@@ -10,61 +10,28 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import native_batches
 import numpy as np
 import pytest
+from native_batches import BATCH, CUTOFF
 from qdml.cartesian import layer_terms
 from qdml.errors import ConfigError
 from qdml_train.model import native
 from qdml_train.model.architecture import Architecture, Layer
+from qdml_train.model.layout import CartesianLayout
 from qdml_train.model.potential import (
-    Graphs,
     has_native,
     make_edges,
-    predict,
     sums_of_messages,
 )
-from qdml_train.neighbors import build_neighbors
-from qdml_train.packing import Sample, assemble, fitting_shape
 from tiny_fits import TINY, cluster_file, tiny_fit
-from train_helpers import cluster, crystal, frame, small_architecture, small_tensors
+from train_helpers import small_architecture, small_tensors
 
-CUTOFF, KNOTS, CHANNELS = 4.0, 11, 32
+KNOTS, CHANNELS = 11, 32
 KINDS = [(0, n, False) for n in range(4)]  # one term per degree: the same when separated
 KINDS += [(a, b, s) for n in (1, 2, 3) for a, b in ((n, n), (n, 0)) for s in (False, True)]
 REFUSED = (ValueError, jax.errors.JaxRuntimeError)
 """What JAX makes of the fault of a call, depending on its version."""
-TOLERANCE = {"float32": 1e-6, "float64": 1e-11}
-
-
-def random_batch(n_atoms: int = 23, n_slots: int = 13) -> Graphs:
-    """A random symmetric list with full, partly filled and empty rows. Opposite edges have vectors
-    of their own: a derivative may move one of them alone."""
-    rng = np.random.default_rng(1)
-    positions = 2.2 * rng.normal(size=(n_atoms, 3))
-    neighbor = np.repeat(np.arange(n_atoms)[:, None], n_slots, 1)
-    reverse = np.arange(n_atoms * n_slots).reshape(n_atoms, n_slots)
-    vector = np.zeros((n_atoms, n_slots, 3))
-    vector[..., 0] = 1.5 * CUTOFF
-    used = np.zeros(n_atoms, int)
-    for i in range(n_atoms - 1):  # the last atom stays alone
-        for j in range(i):
-            d = positions[j] - positions[i]
-            a, b = used[i], used[j]
-            if np.linalg.norm(d) < CUTOFF and max(a, b) < n_slots:
-                neighbor[i, a], neighbor[j, b] = j, i
-                reverse[i, a], reverse[j, b] = j * n_slots + b, i * n_slots + a
-                vector[i, a] = d + 0.01 * rng.normal(size=3)
-                vector[j, b] = -d + 0.01 * rng.normal(size=3)
-                used[i] += 1
-                used[j] += 1
-    assert used.min() == 0
-    assert used.max() == n_slots
-    species = rng.integers(2, size=n_atoms)
-    index = (x.astype(np.int32) for x in (neighbor, reverse))
-    return Graphs(species.astype(np.int32), *index, vector, np.zeros(n_atoms, np.int32))
-
-
-BATCH = random_batch()
 
 
 def one_layer(l_in: int, l_out: int, separated: bool) -> Architecture:
@@ -97,33 +64,11 @@ def layer_inputs(architecture: Architecture) -> list[np.ndarray]:
 
 
 def derivatives(architecture: Architecture, use_native: bool, arrays: list) -> dict:
-    """Values, gradient of <G, A>, and gradient of <u, that gradient> in everything but u."""
+    def of(*inputs):
+        return sums(architecture, use_native, *inputs)
 
-    def functional(sent, table, vector, g):
-        return (sums(architecture, use_native, sent, table, vector) * g).sum()
-
-    def along(sent, table, vector, g, *u):
-        found = jax.grad(functional, argnums=(0, 1, 2))(sent, table, vector, g)
-        return sum((a * b).sum() for a, b in zip(found, u, strict=True))
-
-    def force_like(sent, table, vector, g, *u):  # what a loss of forces needs, and no more
-        return (jax.grad(functional, argnums=2)(sent, table, vector, g) * u[2]).sum()
-
-    @jax.jit
-    def everything(*arrays):
-        found = {"A": sums(architecture, use_native, *arrays[:3])}
-        for name, function, given, wanted in (
-            ("first", functional, arrays[:4], (0, 1, 2)),
-            ("second", along, arrays, (0, 1, 2, 3)),
-            ("forces", force_like, arrays, (0, 1, 3)),
-        ):
-            values = jax.grad(function, argnums=wanted)(*given)
-            for k, value in zip(wanted, values, strict=True):
-                # by contract the last three knots are zero and have no gradient
-                found[f"{name} {k}"] = value[:-3] if k == 1 else value
-        return found
-
-    return everything(*arrays)
+    # by contract the last three knots are zero and have no gradient
+    return native_batches.derivatives(of, arrays, lambda table: table[:-3])
 
 
 @pytest.mark.parametrize(("l_in", "l_out", "separated"), KINDS)
@@ -132,14 +77,9 @@ def test_kernels_equal_jax_with_both_derivatives(l_in, l_out, separated):
     assert has_native(architecture)
     with jax.enable_x64(True):
         arrays = [jnp.asarray(x) for x in layer_inputs(architecture)]
-        reference = derivatives(architecture, False, arrays)
-        for dtype, tolerance in TOLERANCE.items():
-            found = derivatives(architecture, True, [x.astype(dtype) for x in arrays])
-            for name, expected in reference.items():
-                scale = float(jnp.abs(expected).max())
-                error = float(jnp.abs(found[name].astype(jnp.float64) - expected).max())
-                assert found[name].dtype == dtype
-                assert error <= tolerance * scale, (dtype, name, error / scale)
+        native_batches.check_equal(
+            lambda use_native, given: derivatives(architecture, use_native, given), arrays
+        )
 
 
 def test_derivatives_are_those_of_finite_differences():
@@ -189,17 +129,6 @@ def test_third_derivatives_are_refused():
 # -- whole potentials -----------------------------------------------------------------------------
 
 
-def batch_of_frames(dtype: type) -> tuple[Graphs, int]:
-    samples = []
-    for atoms in (cluster(3), crystal(), cluster(5)):
-        neighbors = build_neighbors(frame(atoms), small_architecture().cutoff)
-        species = np.searchsorted([1, 6, 8], atoms.numbers)
-        samples.append(Sample(species, neighbors, None, None, None))
-    shape = fitting_shape(samples)
-    shape = shape._replace(atoms=shape.atoms + 3, slots=shape.slots + 1)  # padding
-    return assemble(samples, shape, small_architecture().cutoff, dtype)[0], shape.graphs
-
-
 @pytest.mark.parametrize(
     ("l_max", "separated", "remat"), [(1, False, True), (2, True, False)], ids=["remat", "kept"]
 )
@@ -208,25 +137,8 @@ def test_gradient_of_a_loss_equals_that_of_jax(l_max, separated, remat):
     architecture = small_architecture(l_max, 3, separated)
     tensors = small_tensors(architecture)
     with jax.enable_x64(True):
-        graphs, n_graphs = batch_of_frames(np.float64)
-        tensors = {k: jnp.asarray(v) for k, v in tensors.items()}
-
-        def loss(tensors, use_native):
-            found = predict(tensors, architecture, graphs, n_graphs, remat, use_native)
-            square = sum((jnp.sin(x) ** 2).sum() for x in found)
-            return square, found
-
-        results = [
-            jax.jit(jax.value_and_grad(loss, has_aux=True), static_argnums=1)(tensors, use)
-            for use in (False, True)
-        ]
-    pairs = zip(*(jax.tree.leaves_with_path(r) for r in results), strict=True)
-    for (path, expected), (_, found) in pairs:
-        name = jax.tree_util.keystr(path)
-        if "radial" in name:
-            expected, found = expected[:-3], found[:-3]
-        scale = np.abs(expected).max()
-        assert np.abs(expected - found).max() <= 1e-11 * scale, name
+        graphs, n_graphs = native_batches.batch_of_frames(architecture.cutoff)
+        native_batches.check_potential(tensors, architecture, graphs, n_graphs, remat)
 
 
 def test_training_equals_that_of_jax(tmp_path):
@@ -298,7 +210,7 @@ def test_batches_that_point_outside_are_refused(fault):
 def test_arrays_of_other_shapes_are_refused():
     architecture = one_layer(1, 1, False)
     sent, table, vector = (jnp.asarray(x, jnp.float32) for x in layer_inputs(architecture)[:3])
-    layout = native.Layout(1, 1, False, CUTOFF, vector.shape[1])
+    layout = CartesianLayout(1, 1, False, CUTOFF, vector.shape[1])
     plan = jnp.asarray(plan_of())
     native.sums(layout, sent, table, vector, plan)
     for changed in (
@@ -322,9 +234,10 @@ def test_a_fit_takes_jax_where_the_kernels_cannot_serve(tmp_path, monkeypatch):
 
 
 def test_layers_without_kernels_are_known():
-    assert native.has_layer(3, 3, 16)
-    assert not native.has_layer(1, 2, 16)  # such layers come from files of other programs
-    assert not native.has_layer(1, 1, 8)
+    assert CartesianLayout(3, 3, False, CUTOFF, 1).has_kernels(16)
+    # such layers come from files of other programs
+    assert not CartesianLayout(1, 2, False, CUTOFF, 1).has_kernels(16)
+    assert not CartesianLayout(1, 1, False, CUTOFF, 1).has_kernels(8)
     mixed = Layer(1, 2, (4, 4), (4, 4, 4)), Layer(2, 0, (4, 4, 4), (4,))
     assert not has_native(Architecture(("H",), CUTOFF, KNOTS, 16, mixed, ()))
 

@@ -80,6 +80,14 @@ QDML_INLINE Dual<Register<float>> operator*(const Register<float>& a, const Dual
 QDML_INLINE Dual<Register<double>> operator*(const Register<double>& a, const Dual<double>& b) {
     return {a * b.v, a * b.e};
 }
+QDML_INLINE Dual<Register<float>> operator*(const Dual<Register<float>>& a,
+                                            const Register<float>& b) {
+    return {a.v * b, a.e * b};
+}
+QDML_INLINE Dual<Register<double>> operator*(const Dual<Register<double>>& a,
+                                             const Register<double>& b) {
+    return {a.v * b, a.e * b};
+}
 template <class T, class S, class = std::enable_if_t<std::is_arithmetic_v<S>>>
 QDML_INLINE Dual<T> operator+(const Dual<T>& a, const S& s) {
     return {a.v + s, a.e};

@@ -8,6 +8,9 @@
 /// Zeros of C and M are known to the compiler. The sums of a row stay in registers; dE/dY and dE/dr
 /// are folded to four lanes' groups before they are added to the moments of the edge. Every sum has
 /// a fixed order, and nothing is written by two threads.
+///
+/// `real` is a number or, in training, a dual number (kernels/dual.hpp): then R, M and H are duals, the
+/// tables and G are not, and of a result its derivative is kept.
 #pragma once
 
 #include "clebsch_gordan.hpp"
@@ -86,25 +89,40 @@ void path_couple(std::int64_t n, const real* y, std::int64_t stride, real* m) {
 
 /// R of an edge, and its derivative when asked for.
 template <class real, bool Derivative>
-QDML_INLINE Register<real> radial(const EdgeRecord<real>& edge, const real* table,
+QDML_INLINE Register<real> radial(const EdgeRecord<real>& edge, const Constant<real>* table,
                                   Register<real>& derivative) {
     using V = Register<real>;
-    const real* row = table + edge.knot * (2 * kBlock);
+    const Constant<real>* row = table + edge.knot * (2 * kBlock);
     V value = zero<V>();
 #pragma GCC unroll 4
     for (int a = 0; a < 4; ++a) {
-        const V c = load(row + a * kBlock);
-        value += edge.weight[a] * c;
+        const auto c = load(row + a * kBlock);
+        value += c * edge.weight[a];
         if constexpr (Derivative) {
-            derivative += edge.weight_derivative[a] * c;
+            derivative += c * edge.weight_derivative[a];
         }
     }
     return value;
 }
 
-template <class real, int LIn, int LEdge, int LOut>
-void path_forward(const PathConvolution<real>& c, const int* rows, int n, const real* h,
-                  std::int64_t h_width, real* out, std::int64_t out_width) {
+/// M of one edge: entries [m_out (2 l_in + 1) + m_in].
+template <class real>
+struct CouplingMatrix {
+    const real* m;
+    std::int64_t stride;
+
+    QDML_INLINE real operator()(int k) const { return m[k * stride]; }
+};
+
+template <class real>
+QDML_INLINE CouplingMatrix<real> coupling_of(const PathConvolution<real>& c, std::int64_t edge) {
+    return {c.coupling + (edge - c.first_edge), c.stride};
+}
+
+/// Convolution: PathConvolution, or what training has in its place.
+template <class real, int LIn, int LEdge, int LOut, class Convolution>
+QDML_INLINE void sum_along_path(const Convolution& c, const int* rows, int n, const real* h,
+                                std::int64_t h_width, Constant<real>* out, std::int64_t out_width) {
     using V = Register<real>;
     using C = Coupling<LIn, LEdge, LOut>;
     constexpr int NIn = 2 * LIn + 1, NOut = 2 * LOut + 1;
@@ -116,28 +134,30 @@ void path_forward(const PathConvolution<real>& c, const int* rows, int n, const 
                 V unused;
                 const V r = radial<real, false>(c.edges[e], c.table + lane, unused);
                 const real* sender = h + c.other[e] * h_width + lane;
-                const real* m = c.coupling + (e - c.first_edge);
+                const auto m = coupling_of(c, e);
                 if constexpr (LEdge == 0) {
                     unroll<NOut>([&](auto k) { sum[k] += r * load(sender + k * kBlock); });
                 } else if constexpr (NIn <= NOut) {
                     V x[NIn];
                     unroll<NIn>([&](auto k) { x[k] = r * load(sender + k * kBlock); });
-                    for_coupled<C>([&](auto in, auto to) {
-                        sum[to] += m[(to * NIn + in) * c.stride] * x[in];
-                    });
+                    for_coupled<C>([&](auto in, auto to) { sum[to] += m(to * NIn + in) * x[in]; });
                 } else {
                     V x[NIn], y[NOut] = {};
                     unroll<NIn>([&](auto k) { x[k] = load(sender + k * kBlock); });
-                    for_coupled<C>([&](auto in, auto to) {
-                        y[to] += m[(to * NIn + in) * c.stride] * x[in];
-                    });
+                    for_coupled<C>([&](auto in, auto to) { y[to] += m(to * NIn + in) * x[in]; });
                     unroll<NOut>([&](auto k) { sum[k] += r * y[k]; });
                 }
             }
-            real* to = out + i * out_width + lane;
-            unroll<NOut>([&](auto k) { store<real>(to + k * kBlock, sum[k]); });
+            Constant<real>* to = out + i * out_width + lane;
+            unroll<NOut>([&](auto k) { store<Constant<real>>(to + k * kBlock, sum[k]); });
         }
     }
+}
+
+template <class real, int LIn, int LEdge, int LOut>
+void path_forward(const PathConvolution<real>& c, const int* rows, int n, const real* h,
+                  std::int64_t h_width, real* out, std::int64_t out_width) {
+    sum_along_path<real, LIn, LEdge, LOut>(c, rows, n, h, h_width, out, out_width);
 }
 
 /// First group of moments of the edges' degree: 0 | 1 | 2, 3 | 4, 5.
@@ -186,10 +206,31 @@ QDML_INLINE void add_edge_moments(real* moments, const Register<real>* grad_y,
     }
 }
 
-template <class real, int LIn, int LEdge, int LOut>
-void path_backward(const PathConvolution<real>& c, const int* rows, int n, const real* h,
-                   std::int64_t h_width, const real* g, std::int64_t g_width, real* grad_h,
-                   std::int64_t grad_width, real* moments) {
+/// What the engine keeps of an edge: the moments of its gradient.
+template <class real>
+struct EdgeMoments {
+    real* moments;  ///< [n_edges of the tile][kMoments], added to
+
+    template <int LEdge>
+    QDML_INLINE void add(std::int64_t edge, int, const EdgeRecord<real>&,
+                         const Register<real>* grad_y, const Register<real>& slope,
+                         const Register<real>& along) const {
+        add_edge_moments<real, LEdge>(moments + edge * kMoments, grad_y, slope * along);
+    }
+};
+
+/// Let a sum go on from numbers in memory.
+template <class V>
+QDML_INLINE void go_on_from(V& sum, const V& x) {
+    sum = x;
+}
+
+/// `kept.add<LEdge>(edge of the tile, lane, record, dE/dY, R', Σ_m1 H t)` takes what an edge has.
+template <class real, int LIn, int LEdge, int LOut, class Convolution, class Kept>
+QDML_INLINE void gradients_along_path(const Convolution& c, const int* rows, int n, const real* h,
+                                      std::int64_t h_width, const Constant<real>* g,
+                                      std::int64_t g_width, Constant<real>* grad_h,
+                                      std::int64_t grad_width, const Kept& kept) {
     using V = Register<real>;
     using C = Coupling<LIn, LEdge, LOut>;
     constexpr int NIn = 2 * LIn + 1, NOut = 2 * LOut + 1;
@@ -197,44 +238,51 @@ void path_backward(const PathConvolution<real>& c, const int* rows, int n, const
         const std::int64_t begin = c.row_start[rows[i]], end = c.row_start[rows[i] + 1];
         for (int lane = 0; lane < kBlock; lane += kLanes<real>) {
             V own[NIn], sum[NIn];
-            real* to = grad_h + i * grad_width + lane;
+            Constant<real>* to = grad_h + i * grad_width + lane;
             unroll<NIn>([&](auto k) {
                 own[k] = load(h + rows[i] * h_width + lane + k * kBlock);
-                sum[k] = load(to + k * kBlock);
+                go_on_from(sum[k], load(to + k * kBlock));
             });
             for (std::int64_t e = begin; e < end; ++e) {
                 V slope = zero<V>();
                 const V r = radial<real, true>(c.edges[e], c.table + lane, slope);
-                const real* receiver = g + c.other[e] * g_width + lane;
-                const real* m = c.coupling + (e - c.first_edge);
-                V other[NOut], t[NIn] = {}, grad_y[2 * LEdge + 1] = {};
+                const Constant<real>* receiver = g + c.other[e] * g_width + lane;
+                const auto m = coupling_of(c, e);
+                Register<Constant<real>> other[NOut];
+                V t[NIn] = {}, grad_y[2 * LEdge + 1] = {};
                 unroll<NOut>([&](auto k) { other[k] = load(receiver + k * kBlock); });
                 if constexpr (LEdge == 0) {
-                    unroll<NIn>([&](auto k) { t[k] = other[k]; });
+                    unroll<NIn>([&](auto k) { t[k] = V(other[k]); });
                 } else {
                     V product;
                     unroll<C::size>([&](auto k) {
                         constexpr CouplingEntry entry = C::entries[k];
                         if constexpr (ends_pair<C>(k, -1)) {
-                            t[entry.in] += m[(entry.out * NIn + entry.in) * c.stride] *
-                                           other[entry.out];
+                            t[entry.in] += other[entry.out] * m(entry.out * NIn + entry.in);
                             product = own[entry.in] * other[entry.out];
                         }
-                        grad_y[entry.edge] += static_cast<real>(entry.value) * product;
+                        grad_y[entry.edge] += static_cast<Constant<real>>(entry.value) * product;
                     });
-                    unroll<2 * LEdge + 1>([&](auto k) { grad_y[k] *= r; });
+                    unroll<2 * LEdge + 1>([&](auto k) { grad_y[k] = grad_y[k] * r; });
                 }
                 V along = zero<V>();
                 unroll<NIn>([&](auto k) {
                     along += own[k] * t[k];
                     sum[k] += r * t[k];
                 });
-                add_edge_moments<real, LEdge>(moments + (e - c.first_edge) * kMoments, grad_y,
-                                              slope * along);
+                kept.template add<LEdge>(e - c.first_edge, lane, c.edges[e], grad_y, slope, along);
             }
-            unroll<NIn>([&](auto k) { store<real>(to + k * kBlock, sum[k]); });
+            unroll<NIn>([&](auto k) { store<Constant<real>>(to + k * kBlock, sum[k]); });
         }
     }
+}
+
+template <class real, int LIn, int LEdge, int LOut>
+void path_backward(const PathConvolution<real>& c, const int* rows, int n, const real* h,
+                   std::int64_t h_width, const real* g, std::int64_t g_width, real* grad_h,
+                   std::int64_t grad_width, real* moments) {
+    gradients_along_path<real, LIn, LEdge, LOut>(c, rows, n, h, h_width, g, g_width, grad_h,
+                                                 grad_width, EdgeMoments<real>{moments});
 }
 
 template <class real, int L>
@@ -265,31 +313,39 @@ void path_first_gradient(const PathConvolution<real>& c, const int* rows, int n,
     }
 }
 
+/// dE/dY [16] of an edge from its moments; returns dE/dr.
+template <class real>
+QDML_INLINE real sum_moments(const real* moments, real* grad_y) {
+    constexpr int lanes = moment_lanes<real>();
+    real sum[kMomentGroups][4];
+    for (int group = 0; group < kMomentGroups; ++group) {
+        for (int k = 0; k < 4; ++k) {
+            const real* p = moments + group * kBlock + k * lanes;
+            real total = 0;
+            for (int lane = 0; lane < lanes; ++lane) total += p[lane];
+            sum[group][k] = total;
+        }
+    }
+    grad_y[0] = 0;  // Y_0 is a constant
+    for (int k = 0; k < 3; ++k) {
+        grad_y[1 + k] = sum[1][k];
+        grad_y[4 + k] = sum[2][k];
+        grad_y[9 + k] = sum[4][k];
+    }
+    grad_y[7] = sum[3][0];
+    grad_y[8] = sum[3][1];
+    for (int k = 0; k < 4; ++k) grad_y[12 + k] = sum[5][k];
+    return sum[0][0] + sum[1][3] + sum[2][3] + sum[4][3];
+}
+
 template <class real>
 void path_finish(std::int64_t n, const EdgeRecord<real>* edges, const real* moments,
                  EdgeGradient<real>* gradient) {
-    constexpr int lanes = moment_lanes<real>();
     for (std::int64_t e = 0; e < n; ++e) {
-        real sum[kMomentGroups][4];
-        for (int group = 0; group < kMomentGroups; ++group) {
-            for (int k = 0; k < 4; ++k) {
-                const real* p = moments + e * kMoments + group * kBlock + k * lanes;
-                real total = 0;
-                for (int lane = 0; lane < lanes; ++lane) total += p[lane];
-                sum[group][k] = total;
-            }
-        }
-        real g[kHarmonics] = {};
-        for (int k = 0; k < 3; ++k) {
-            g[1 + k] = sum[1][k];
-            g[4 + k] = sum[2][k];
-            g[9 + k] = sum[4][k];
-        }
-        g[7] = sum[3][0];
-        g[8] = sum[3][1];
-        for (int k = 0; k < 4; ++k) g[12 + k] = sum[5][k];
+        real g[kHarmonics];
+        const real grad_r = sum_moments(moments + e * kMoments, g);
         harmonics_backward(edges[e].direction, g, gradient[e].value);
-        gradient[e].value[3] += sum[0][0] + sum[1][3] + sum[2][3] + sum[4][3];
+        gradient[e].value[3] += grad_r;
     }
 }
 

@@ -2,7 +2,8 @@
 /// Real spherical harmonics up to degree 3 and the adjoint of their polynomials.
 ///
 /// Order and signs of e3nn, |Y_l|² = 2 l + 1 on the unit sphere; python/qdml_train/model/
-/// clebsch_gordan.py has the same polynomials. `V` is a number or a register of numbers.
+/// clebsch_gordan.py has the same polynomials. `V` is a number or a register of numbers, plain or
+/// dual (kernels/dual.hpp); `real` the numbers it is made of.
 #pragma once
 
 #include "kernels/simd.hpp"
@@ -19,8 +20,8 @@ constexpr double kSqrt3 = 1.7320508075688772935, kSqrt5 = 2.2360679774997896964,
 /// y[16] from the components of r̂.
 template <class real, class V>
 QDML_INLINE void harmonics(const V& x, const V& y, const V& z, V* out) {
-    const auto c = [](double value) { return static_cast<real>(value); };
-    out[0] = x * 0 + 1;
+    const auto c = [](double value) { return static_cast<Constant<real>>(value); };
+    out[0] = x * c(0) + c(1);
     out[1] = c(kSqrt3) * x;
     out[2] = c(kSqrt3) * y;
     out[3] = c(kSqrt3) * z;
@@ -30,7 +31,7 @@ QDML_INLINE void harmonics(const V& x, const V& y, const V& z, V* out) {
     out[6] = c(kSqrt5) * (yy - c(0.5) * around);
     out[7] = c(kSqrt15) * y * z;
     out[8] = c(kSqrt15) * tilt;
-    const V belt = c(kSqrt21_8) * (4 * yy - around);
+    const V belt = c(kSqrt21_8) * (c(4) * yy - around);
     out[9] = c(kSqrt35_2) * (xz * z + tilt * x);
     out[10] = c(kSqrt105) * xz * y;
     out[11] = belt * x;
@@ -43,7 +44,7 @@ QDML_INLINE void harmonics(const V& x, const V& y, const V& z, V* out) {
 /// direction[3] += Σ_k g[k] dY_k/dr̂ of the polynomials above (g[0] is of no effect).
 template <class real>
 QDML_INLINE void harmonics_backward(const real* direction, const real* g, real* out) {
-    const auto c = [](double value) { return static_cast<real>(value); };
+    const auto c = [](double value) { return static_cast<Constant<real>>(value); };
     const real x = direction[0], y = direction[1], z = direction[2];
     const real xz = x * z, tilt = c(0.5) * (z * z - x * x), around = x * x + z * z, yy = y * y;
     // adjoints of the shared products

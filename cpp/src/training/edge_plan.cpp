@@ -6,7 +6,6 @@
 #include <cmath>
 #include <string>
 
-#include "../edge_geometry.hpp"
 #include "qdml/engine.hpp"
 
 namespace qdml {
@@ -56,8 +55,7 @@ struct Edge {
 template <class real>
 struct RowMaker {
     const EdgeSlots<real>& slots;
-    double cutoff;
-    int knots;
+    const Knots& knots;
     bool of_senders;
     EdgeRows<real>& rows;
 
@@ -72,7 +70,7 @@ struct RowMaker {
     void count(int i) const {
         int n = 0;
         for (auto s = first_slot(i); s < first_slot(i + 1); ++s) {
-            n += edge_of(slot_of(s)).r < cutoff ? 1 : 0;
+            n += edge_of(slot_of(s)).r < knots.cutoff ? 1 : 0;
         }
         rows.row_start[i + 1] = n;
     }
@@ -81,11 +79,11 @@ struct RowMaker {
         for (auto s = first_slot(i); s < first_slot(i + 1); ++s) {
             const int slot = slot_of(s);
             const Edge edge = edge_of(slot);
-            if (edge.r < cutoff) {
+            if (edge.r < knots.cutoff) {
                 rows.other[to] = slots.neighbor[s];
                 rows.slot[to] = slot;
-                set_record(rows.record[to++], edge.v, edge.r, Spline::cubic_b, knots,
-                           knots / cutoff);
+                set_record(rows.record[to++], edge.v, edge.r, knots.spline, knots.intervals,
+                           knots.intervals / knots.cutoff);
             }
         }
     }
@@ -126,7 +124,7 @@ EdgePlan<real> EdgePlan<real>::at(void* memory, std::int64_t n_atoms, std::int64
 }
 
 template <class real>
-void make_edge_plan(const EdgeSlots<real>& slots, double cutoff, int knots, EdgePlan<real>& plan,
+void make_edge_plan(const EdgeSlots<real>& slots, const Knots& knots, EdgePlan<real>& plan,
                     const Parallel& parallel) {
     if (const auto fault = find_fault(slots, parallel); fault >= 0) {
         throw Error("batch_invalid", "slot " + std::to_string(fault) + " of [" +
@@ -135,8 +133,8 @@ void make_edge_plan(const EdgeSlots<real>& slots, double cutoff, int knots, Edge
                                          "]: neighbor or reverse points outside the batch, or the "
                                          "edge vector is not finite");
     }
-    const RowMaker<real> makers[2] = {{slots, cutoff, knots, false, plan.receivers},
-                                      {slots, cutoff, knots, true, plan.senders}};
+    const RowMaker<real> makers[2] = {{slots, knots, false, plan.receivers},
+                                      {slots, knots, true, plan.senders}};
     for_groups(parallel, slots.n_atoms, kRows, [&](int first, int last) {
         for (const auto& maker : makers) {
             for (int i = first; i < last; ++i) maker.count(i);
@@ -155,9 +153,9 @@ void make_edge_plan(const EdgeSlots<real>& slots, double cutoff, int knots, Edge
 
 template struct EdgePlan<float>;
 template struct EdgePlan<double>;
-template void make_edge_plan(const EdgeSlots<float>&, double, int, EdgePlan<float>&,
+template void make_edge_plan(const EdgeSlots<float>&, const Knots&, EdgePlan<float>&,
                              const Parallel&);
-template void make_edge_plan(const EdgeSlots<double>&, double, int, EdgePlan<double>&,
+template void make_edge_plan(const EdgeSlots<double>&, const Knots&, EdgePlan<double>&,
                              const Parallel&);
 
 }  // namespace qdml

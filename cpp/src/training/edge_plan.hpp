@@ -9,10 +9,17 @@
 
 #include <cstdint>
 
-#include "../kernels/kernels.hpp"
+#include "../edge_geometry.hpp"
 #include "parallel.hpp"
 
 namespace qdml {
+
+/// What the weights of an edge interpolate in.
+struct Knots {
+    Spline spline;
+    int intervals;
+    double cutoff;  ///< Å
+};
 
 /// Where the edges of a batch come from.
 template <class real>
@@ -47,7 +54,7 @@ struct EdgePlan {
 /// Fill a plan. Throws Error `batch_invalid` for an index outside the batch or a vector that is not
 /// finite.
 template <class real>
-void make_edge_plan(const EdgeSlots<real>& slots, double cutoff, int knots, EdgePlan<real>& plan,
+void make_edge_plan(const EdgeSlots<real>& slots, const Knots& knots, EdgePlan<real>& plan,
                     const Parallel& parallel);
 
 extern template struct EdgePlan<float>;

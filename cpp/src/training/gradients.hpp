@@ -5,19 +5,10 @@
 
 #include "../kernels/convolution.hpp"
 #include "../kernels/dual.hpp"
+#include "kept.hpp"
 
 namespace qdml {
 namespace QDML_ISA {
-
-/// The part of a gradient that is kept: of duals the derivative.
-template <class V>
-QDML_INLINE V kept(const V& x) {
-    return x;
-}
-template <class V>
-QDML_INLINE V kept(const Dual<V>& x) {
-    return x.e;
-}
 
 /// A Radial that adds dE/dR · dR/dc to the gradient of its four coefficients c.
 template <class real, int P>
@@ -72,11 +63,6 @@ QDML_INLINE Convolution<Dual<real>, real> with_duals(const Convolution<real>& c,
                                                      const void* edges) {
     return {c.row_start, c.other, static_cast<const EdgeRecord<Dual<real>>*>(edges),
             c.table,     c.n_knots, c.n_blocks};
-}
-
-template <class real>
-QDML_INLINE const Dual<real>* duals(const real* h) {
-    return reinterpret_cast<const Dual<real>*>(h);
 }
 
 }  // namespace QDML_ISA

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
-/// The table of training kernels of one instruction set: messages (units.cpp) and dual numbers.
+/// The tables of training kernels of one instruction set: messages (units.cpp, path_units.cpp) and
+/// dual numbers.
 #include "../kernels/dual.hpp"
 #include "../edge_geometry.hpp"
+#include "path_table.hpp"
 #include "table.hpp"
 
 namespace qdml {
 namespace QDML_ISA {
 
 template <class real>
-static void dual_records(int n, const real* v, const real* u, int knots, double inverse_spacing,
-                         void* edges) {
+static void dual_records(int n, const real* v, const real* u, Spline spline, int knots,
+                         double inverse_spacing, void* edges) {
     auto* record = static_cast<EdgeRecord<Dual<real>>*>(edges);
     for (int e = 0; e < n; ++e) {
         Dual<double> x[3];
@@ -21,7 +23,7 @@ static void dual_records(int n, const real* v, const real* u, int knots, double 
         }
         const double length = __builtin_sqrt(square);
         const Dual<double> r = {length, along / length};
-        set_record(record[e], x, r, Spline::cubic_b, knots, inverse_spacing);
+        set_record(record[e], x, r, spline, knots, inverse_spacing);
     }
 }
 
@@ -61,6 +63,18 @@ static TrainingKernels<real> make() {
 
 const TrainingKernelSet& training_kernels() noexcept {
     static const TrainingKernelSet set = {make<float>(), make<double>()};
+    return set;
+}
+
+template <class real>
+static PathTrainingKernels<real> make_paths() {
+    PathTrainingKernels<real> k = {};
+    add_path_training(k);
+    return k;
+}
+
+const PathTrainingKernelSet& path_training_kernels() noexcept {
+    static const PathTrainingKernelSet set = {make_paths<float>(), make_paths<double>()};
     return set;
 }
 

@@ -10,6 +10,8 @@
 
 namespace qdml {
 
+enum class Spline;
+
 /// Pairs of degrees (l_in, l_out) with these kernels: what `Architecture.build` of training makes.
 constexpr bool has_training_kernels(int l_in, int l_out) {
     return l_in == 0 || l_out == 0 || l_in == l_out;
@@ -41,8 +43,8 @@ struct TrainingKernels {
 
     std::int64_t dual_record_bytes;
     /// Records of n edges with vectors v (Å) and directions of derivation u, [n][3]: as set_record.
-    void (*dual_records)(int n, const real* v, const real* u, int knots, double inverse_spacing,
-                         void* edges);
+    void (*dual_records)(int n, const real* v, const real* u, Spline spline, int knots,
+                         double inverse_spacing, void* edges);
     /// Gradients [2 n] of DualBackward to the derivative of dE/dr_ij, out [n][3].
     void (*dual_to_cartesian)(int n, const void* edges, const EdgeGradient<real>* gradient,
                               real* out);

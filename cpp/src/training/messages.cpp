@@ -9,38 +9,13 @@
 #include <string>
 
 #include "../cartesian.hpp"
-#include "../edge_geometry.hpp"
-#include "../instruction_set.hpp"
+#include "chosen.hpp"
 
 namespace qdml {
 namespace {
 
 constexpr int kRows = 16;      ///< of a task
 constexpr int kMostParts = 8;  ///< tables that are summed at the end: at most so many groups of rows
-
-struct Chosen {
-    const KernelSet& engine;
-    const TrainingKernelSet& training;
-};
-
-Chosen choose() {
-    switch (choose_instruction_set()) {
-#ifdef QDML_X86
-        case InstructionSet::avx512: return {avx512::kernels(), avx512::training_kernels()};
-        case InstructionSet::avx2: return {avx2::kernels(), avx2::training_kernels()};
-#elif defined(QDML_NEON)
-        case InstructionSet::neon: return {neon::kernels(), neon::training_kernels()};
-#endif
-        default: return {baseline::kernels(), baseline::training_kernels()};
-    }
-}
-
-const Kernels<float>& of_type(const KernelSet& set, float) { return set.single; }
-const Kernels<double>& of_type(const KernelSet& set, double) { return set.reference; }
-const TrainingKernels<float>& of_type(const TrainingKernelSet& set, float) { return set.single; }
-const TrainingKernels<double>& of_type(const TrainingKernelSet& set, double) {
-    return set.reference;
-}
 
 int slots_of(const MessageShape& s, int l) {
     return l > s.l_out ? 0 : s.separated ? n_terms(s.l_in, s.l_out, l) : 1;
@@ -65,12 +40,12 @@ template <class real>
 Messages<real>::Messages(const MessageShape& shape, double cutoff, const EdgePlan<real>& plan,
                          const Parallel& parallel)
     : shape_(shape),
-      cutoff_(cutoff),
+      knots_{Spline::cubic_b, shape.knots, cutoff},
       blocks_(shape.channels / kBlock),
       plan_(plan),
       parallel_(parallel),
-      kernels_(of_type(choose().engine, real())),
-      training_(of_type(choose().training, real())) {
+      kernels_(choose_kernels<real>().engine),
+      training_(choose_kernels<real>().training) {
     if (!has_messages(shape)) {
         throw Error("layer_unavailable", "messages from degree " + std::to_string(shape.l_in) +
                                              " to " + std::to_string(shape.l_out) + " with " +
@@ -81,14 +56,14 @@ Messages<real>::Messages(const MessageShape& shape, double cutoff, const EdgePla
     out_ = shape.components_out();
     features_of_ = {shape.channels, std::int64_t(shape.n_atoms) * in_};
     sums_of_ = {shape.channels, std::int64_t(shape.n_atoms) * out_};
-    knots_ = {shape.channels, std::int64_t(shape.knots + 3) * shape.terms()};
+    table_of_ = {shape.channels, std::int64_t(shape.knots + 3) * shape.terms()};
     rows_.reserve(shape.n_atoms);
     for (int i = 0; i < shape.n_atoms; ++i) rows_[i] = i;
 }
 
 template <class real>
 Convolution<real> Messages<real>::convolution(const Rows& rows, int block) const {
-    return {rows.row_start, rows.other,       rows.record, table_.data() + block * knots_.size(),
+    return {rows.row_start, rows.other,       rows.record, table_.data() + block * table_of_.size(),
             shape_.knots + 3, 1};
 }
 
@@ -101,8 +76,8 @@ static void unpack(const Blocks& blocks, const real* from, int components, int f
 
 template <class real>
 void Messages<real>::pack_table(const real* table) {
-    table_.reserve(knots_.total());
-    knots_.pack(parallel_, table, table_.data());
+    table_.reserve(table_of_.total());
+    table_of_.pack(parallel_, table, table_.data());
 }
 
 template <class real>
@@ -126,39 +101,14 @@ void Messages<real>::pack_gradient(const real* g) {
 }
 
 template <class real>
-void Messages<real>::pack_duals(const Direction& u, const real* sent) {
+void Messages<real>::pack_duals(const Derivative& u, const real* sent) {
     const std::int64_t n = features_of_.total();
     features_.reserve(2 * n);
     result_.reserve(2 * n);
     features_of_.pack(parallel_, sent, result_.data());
     features_of_.pack(parallel_, u.u_sent, result_.data() + n);
-    for_groups(parallel_, blocks_ * shape_.n_atoms, kRows, [&](int first, int last) {
-        const std::int64_t at = std::int64_t(first) * in_ * kBlock;
-        training_.interleave(std::int64_t(last - first) * in_ * kBlock, result_.data() + at,
-                             result_.data() + n + at, features_.data() + 2 * at);
-    });
-}
-
-template <class real>
-void Messages<real>::make_dual_records(const Rows& rows, const Direction& u, double sign) {
-    records_.reserve(rows.row_start[shape_.n_atoms] * training_.dual_record_bytes);
-    for_groups(parallel_, shape_.n_atoms, kRows, [&](int first, int last) {
-        constexpr int kEdges = 64;
-        real v[3 * kEdges], derivative[3 * kEdges];
-        const std::int64_t end = rows.row_start[last];
-        for (std::int64_t begin = rows.row_start[first]; begin < end; begin += kEdges) {
-            const int n = static_cast<int>(std::min<std::int64_t>(kEdges, end - begin));
-            for (int e = 0; e < n; ++e) {
-                const std::int64_t from = 3 * std::int64_t(rows.slot[begin + e]);
-                for (int k = 0; k < 3; ++k) {
-                    v[3 * e + k] = static_cast<real>(sign) * u.vector[from + k];
-                    derivative[3 * e + k] = static_cast<real>(sign) * u.u_vector[from + k];
-                }
-            }
-            training_.dual_records(n, v, derivative, shape_.knots, shape_.knots / cutoff_,
-                                   records_.data() + begin * training_.dual_record_bytes);
-        }
-    });
+    make_duals(std::int64_t(blocks_) * shape_.n_atoms, std::int64_t(in_) * kBlock, result_.data(),
+               result_.data() + n, training_, parallel_, features_.data());
 }
 
 template <class real>
@@ -185,11 +135,11 @@ void Messages<real>::forward(const real* sent, const real* table, real* received
 }
 
 template <class real>
-void Messages<real>::tangent(const Direction& u, const real* sent, const real* table,
+void Messages<real>::tangent(const Derivative& u, const real* sent, const real* table,
                              real* received) {
     pack_table(table);
     pack_duals(u, sent);
-    make_dual_records(plan_.receivers, u, 1.0);
+    make_dual_records(plan_.receivers, shape_.n_atoms, u, 1.0, knots_, training_, parallel_, records_);
     const auto kernel = training_.dual_forward[shape_.separated][shape_.l_in][shape_.l_out];
     sum_receivers([&](const Convolution<real>& c, const int* rows, int n, int block, real* to) {
         kernel(c, records_.data(), rows, n, features_.data() + 2 * block * features_of_.size(), to);
@@ -201,7 +151,7 @@ template <class Kernel>
 void Messages<real>::sum_tables(const Kernel& kernel, real* grad_sent, real* grad_table) {
     // parts of the rows, each with a table of its own, do not depend on the number of threads
     const int parts = std::clamp((shape_.n_atoms + kRows - 1) / kRows, 1, kMostParts);
-    const std::int64_t table = knots_.size();
+    const std::int64_t table = table_of_.size();
     Buffer<real> tables;
     tables.reserve(table * blocks_ * parts);
     result_.reserve(features_of_.total());
@@ -217,7 +167,7 @@ void Messages<real>::sum_tables(const Kernel& kernel, real* grad_sent, real* gra
         unpack(features_of_, to, in_, first, last, block, grad_sent);
     });
     const std::int64_t kept = std::int64_t(shape_.knots) * shape_.terms();  // not the last three
-    for_groups(parallel_, static_cast<int>(knots_.rows), 64, [&](int first, int last) {
+    for_groups(parallel_, static_cast<int>(table_of_.rows), 64, [&](int first, int last) {
         for (int block = 0; block < blocks_; ++block) {
             for (int m = first; m < last; ++m) {
                 real sum[kBlock] = {};
@@ -225,7 +175,7 @@ void Messages<real>::sum_tables(const Kernel& kernel, real* grad_sent, real* gra
                     const real* from = tables.data() + (part * blocks_ + block) * table + m * kBlock;
                     for (int c = 0; c < kBlock; ++c) sum[c] += from[c];
                 }
-                knots_.unpack(sum, block, m, m + 1, grad_table);
+                table_of_.unpack(sum, block, m, m + 1, grad_table);
             }
         }
     });
@@ -246,12 +196,12 @@ void Messages<real>::table_gradient(const real* sent, const real* table, const r
 }
 
 template <class real>
-void Messages<real>::table_second(const Direction& u, const real* sent, const real* table,
+void Messages<real>::table_second(const Derivative& u, const real* sent, const real* table,
                                   const real* g, real* grad_sent, real* grad_table) {
     pack_table(table);
     pack_duals(u, sent);
     pack_gradient(g);
-    make_dual_records(plan_.senders, u, -1.0);
+    make_dual_records(plan_.senders, shape_.n_atoms, u, -1.0, knots_, training_, parallel_, records_);
     const auto kernel = training_.dual_table[shape_.separated][shape_.l_in][shape_.l_out];
     sum_tables([&](const Convolution<real>& c, const int* rows, int n, int block, real* out,
                    real* own) {
@@ -307,12 +257,12 @@ void Messages<real>::vector_gradient(const real* sent, const real* table, const 
 }
 
 template <class real>
-void Messages<real>::vector_second(const Direction& u, const real* sent, const real* table,
+void Messages<real>::vector_second(const Derivative& u, const real* sent, const real* table,
                                    const real* g, real* grad_sent, real* grad_vector) {
     pack_table(table);
     pack_duals(u, sent);
     pack_gradient(g);
-    make_dual_records(plan_.senders, u, -1.0);
+    make_dual_records(plan_.senders, shape_.n_atoms, u, -1.0, knots_, training_, parallel_, records_);
     const auto kernel = training_.dual_backward[shape_.separated][shape_.l_in][shape_.l_out];
     const Rows& rows = plan_.senders;
     sum_edges(2, [&](const Convolution<real>& c, const int* which, int n, int block, real* out,

@@ -13,8 +13,7 @@
 
 #include "../buffer.hpp"
 #include "blocks.hpp"
-#include "edge_plan.hpp"
-#include "kernels.hpp"
+#include "direction.hpp"
 
 namespace qdml {
 
@@ -50,19 +49,14 @@ public:
     void table_gradient(const real* sent, const real* table, const real* g, real* grad_sent,
                         real* grad_table);
 
-    /// A direction (u_sent, u_vector) in which the following differentiate; vector is that of the plan.
-    struct Direction {
-        const real* vector;
-        const real* u_sent;
-        const real* u_vector;
-    };
+    using Derivative = Direction<real>;
     /// Derivative of A.
-    void tangent(const Direction& u, const real* sent, const real* table, real* received);
+    void tangent(const Derivative& u, const real* sent, const real* table, real* received);
     /// Derivative of table_gradient at fixed G.
-    void table_second(const Direction& u, const real* sent, const real* table, const real* g,
+    void table_second(const Derivative& u, const real* sent, const real* table, const real* g,
                       real* grad_sent, real* grad_table);
     /// Derivative of vector_gradient at fixed G.
-    void vector_second(const Direction& u, const real* sent, const real* table, const real* g,
+    void vector_second(const Derivative& u, const real* sent, const real* table, const real* g,
                        real* grad_sent, real* grad_vector);
 
 private:
@@ -72,8 +66,7 @@ private:
     void pack_table(const real* table);
     void pack_features(const real* sent);
     void pack_gradient(const real* g);
-    void pack_duals(const Direction& u, const real* sent);
-    void make_dual_records(const Rows& rows, const Direction& u, double sign);
+    void pack_duals(const Derivative& u, const real* sent);
     template <class Kernel>
     void sum_receivers(const Kernel& kernel, real* received);
     template <class Kernel>
@@ -83,9 +76,9 @@ private:
                    real* grad_sent, real* grad_vector);
 
     MessageShape shape_;
-    double cutoff_;
+    Knots knots_;
     int blocks_, in_, out_;  ///< blocks of 16 channels, components of sent and received
-    Blocks features_of_, sums_of_, knots_;
+    Blocks features_of_, sums_of_, table_of_;
     EdgePlan<real> plan_;
     const Parallel& parallel_;
     const Kernels<real>& kernels_;

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Messages of a layer by the engine's own kernels: XLA custom calls with two derivatives, on CPUs.
 
-The same function as `message.message` with the sums over neighbours, which stays the reference.
+The same functions as `message.message` and `paths.messages` with the sums over neighbours, which
+stay the reference; `layout.py` says what differs between the two families.
 With A(sent, table, vector) the sums and s = <G, A>, three kinds of call make up everything: A, the
 gradient of s, and derivatives of both along a direction (u_sent, u_vector) by dual numbers. A is
 linear in sent, table and G, so a direction in the table needs no call of its own. Third derivatives
@@ -19,28 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
+from qdml_train.model.layout import Layout
+
 Array = jax.Array
-
-
-@jax.tree_util.register_static
-@dataclass(frozen=True)
-class Layout:
-    """What is fixed about the messages of a layer."""
-
-    l_in: int
-    l_out: int
-    separated: bool
-    cutoff: float  # Å
-    n_slots: int  # neighbours per atom
-
-    def attributes(self) -> dict[str, Any]:
-        return {
-            "l_in": np.int32(self.l_in),
-            "l_out": np.int32(self.l_out),
-            "separated": np.bool_(self.separated),
-            "cutoff": np.float64(self.cutoff),
-            "n_slots": np.int32(self.n_slots),
-        }
 
 
 @jax.tree_util.register_static
@@ -57,8 +39,8 @@ class Wanted:
 class Inputs(NamedTuple):
     """Arguments of A and of the gradient of <G, A>."""
 
-    sent: Array  # [A, (l_in+1)², C]
-    table: Array  # [knots+3, terms, C]
+    sent: Array  # [A, ...] of the layout
+    table: Array  # of the layout
     vector: Array  # [A, K, 3] r_ij, Å
     plan: Array  # bytes, `edge_plan` of the same vectors
 
@@ -81,13 +63,6 @@ def is_available() -> bool:
     return jax.default_backend() == "cpu" and register()
 
 
-def has_layer(l_in: int, l_out: int, channels: int) -> bool:
-    """Whether there are kernels for a layer of these degrees and message channels."""
-    from qdml import _native
-
-    return _native.has_messages(l_in, l_out, channels)
-
-
 def call(name: str, out: Any, *arguments: Array, **attributes: Any) -> Any:
     """One custom call, in the number type of the first argument."""
     register()
@@ -96,10 +71,18 @@ def call(name: str, out: Any, *arguments: Array, **attributes: Any) -> Any:
     return function(*arguments, **attributes)
 
 
-def edge_plan(vector: Array, neighbor: Array, reverse: Array, cutoff: float, knots: int) -> Array:
+def edge_plan(
+    vector: Array,
+    neighbor: Array,
+    reverse: Array,
+    cutoff: float,
+    knots: int,
+    hermite: bool = False,
+) -> Array:
     """Edges within the cutoff as the kernels read them, for all layers; bytes of no other use.
 
-    Not differentiated: derivatives in `vector` go through `sums`.
+    `hermite`: the tables hold values and slopes at the knots, those of paths; else coefficients of
+    cubic B-splines. Not differentiated: derivatives in `vector` go through `sums`.
     """
     from qdml import _native
 
@@ -112,6 +95,7 @@ def edge_plan(vector: Array, neighbor: Array, reverse: Array, cutoff: float, kno
         reverse,
         cutoff=np.float64(cutoff),
         knots=np.int32(knots),
+        hermite=np.bool_(hermite),
     )
 
 
@@ -119,32 +103,16 @@ def like(array: Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(array.shape, array.dtype)
 
 
-def n_components(layout: Layout) -> int:
-    """Components of all sums."""
-    from qdml.cartesian import degree_terms
-
-    return sum(
-        (2 * degree + 1)
-        * (len(degree_terms(layout.l_in, layout.l_out, degree)) if layout.separated else 1)
-        for degree in range(layout.l_out + 1)
-    )
-
-
 def sums_like(layout: Layout, inputs: Inputs) -> jax.ShapeDtypeStruct:
-    n_atoms, _, channels = inputs.sent.shape
-    return jax.ShapeDtypeStruct((n_atoms, n_components(layout), channels), inputs.sent.dtype)
+    return jax.ShapeDtypeStruct(layout.sums_shape(inputs.sent.shape), inputs.sent.dtype)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def sums(layout: Layout, sent: Array, table: Array, vector: Array, plan: Array) -> Array:
-    """A of all atoms, [A, components, C]: as `received` of `potential.interaction`.
-
-    Arguments as in `Inputs`. The last three knots of a table are zero by contract and are given the
-    gradient zero.
-    """
+    """A of all atoms, as the layout has them. Arguments as in `Inputs`."""
     inputs = Inputs(sent, table, vector, plan)
     out = sums_like(layout, inputs)
-    return call("messages", out, sent, table, plan, **layout.attributes())
+    return call(layout.operation, out, sent, table, plan, **layout.attributes())
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -156,12 +124,12 @@ def gradients(
     if wanted.table:
         out = (like(sent), like(table))
         found["sent"], found["table"] = call(
-            "messages_table_gradient", out, sent, table, plan, g, **attributes
+            layout.operation + "_table_gradient", out, sent, table, plan, g, **attributes
         )
     if wanted.vector or not wanted.table:
         out = (like(sent), like(vector))
         found["sent"], found["vector"] = call(
-            "messages_vector_gradient", out, sent, table, plan, g, **attributes
+            layout.operation + "_vector_gradient", out, sent, table, plan, g, **attributes
         )
     return {name: found[name] for name in ("sent", "table", "vector") if getattr(wanted, name)}
 
@@ -171,7 +139,7 @@ def tangent(layout: Layout, inputs: Inputs, u_sent: Array, u_vector: Array) -> A
     sent, table, vector, plan = inputs
     out = sums_like(layout, inputs)
     arguments = (sent, table, plan, vector, u_sent, u_vector)
-    return call("messages_tangent", out, *arguments, **layout.attributes())
+    return call(layout.operation + "_tangent", out, *arguments, **layout.attributes())
 
 
 def second(
@@ -184,11 +152,13 @@ def second(
     if wanted.vector:
         out = (like(sent), like(vector))
         found["sent"], found["vector"] = call(
-            "messages_vector_second", out, *arguments, **attributes
+            layout.operation + "_vector_second", out, *arguments, **attributes
         )
     if wanted.table or (wanted.sent and not found):
         out = (like(sent), like(table))
-        found["sent"], found["table"] = call("messages_table_second", out, *arguments, **attributes)
+        found["sent"], found["table"] = call(
+            layout.operation + "_table_second", out, *arguments, **attributes
+        )
     return found
 
 
@@ -226,7 +196,7 @@ def _gradients_backward(layout: Layout, wanted: Wanted, residuals: Any, cotangen
             of_g = tangent(layout, inputs, u_sent, u_vector)
         found = second(layout, asked, inputs, g, u_sent, u_vector)
     if "table" in u:  # linear: the same with the direction in place of the table
-        along = inputs._replace(table=u["table"].at[-3:].set(0.0))
+        along = inputs._replace(table=layout.valid_table(u["table"]))
         if asked.gradient:
             more = sums(layout, *along)
             of_g = more if of_g is None else of_g + more

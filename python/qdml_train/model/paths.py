@@ -2,7 +2,8 @@
 """Potentials made of any list of Clebsch-Gordan paths, in JAX: the reference of the engine.
 
 The equations of docs/conventions.md, "Clebsch-Gordan paths", for tensors as they lie in the file.
-Written to be read: dense coefficients, one path at a time, no packing.
+Written to be read: dense coefficients, one path at a time, no packing. Training takes the sums from
+the engine's kernels where it can (`native.py`).
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ def messages(
     direction: jax.Array,
     radial: jax.Array,
 ) -> list[jax.Array]:
-    """One array [E, C, 2 l_out + 1] per path: R ⊙ CG(H, Y).
+    """One array [E, 2 l_out + 1, C] per path: R ⊙ CG(H, Y).
 
-    sender: per irrep of the message [E, C, 2 l + 1]; direction r̂ [E, 3]; radial [E, ΣC].
+    sender: per irrep of the message [E, 2 l + 1, C]; direction r̂ [E, 3]; radial [E, ΣC].
     """
     ends = np.cumsum(path_channels(layer))[:-1]
     out = []
@@ -51,29 +52,61 @@ def messages(
         features = sender[path[0]]
         l_in, l_edge, l_out = int(path[0][0]), path[1], int(path[2][0])
         y = jnp.stack(harmonics(direction, l_edge), -1)
-        product = jnp.einsum("eca,eb,abm->ecm", features, y, coupling(l_in, l_edge, l_out))
-        out.append(factor[:, :, None] * product)
+        product = jnp.einsum("eac,eb,abm->emc", features, y, coupling(l_in, l_edge, l_out))
+        out.append(factor[:, None, :] * product)
     return out
 
 
 def gate(layer: Mapping[str, Any], z: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """Features [N, F, 2 l + 1] per irrep from pre-activations; the gates follow the scalars 0e."""
+    """Features [N, 2 l + 1, F] per irrep from pre-activations; the gates follow the scalars 0e."""
     activation = {k: _ACTIVATIONS[name] for k, name in layer["activation"].items()}
     widths = channels_of(layer["irreps_out"])
-    gates, features = z["0e"][:, widths["0e"] :] if "0e" in z else None, {}
+    gates, features = z["0e"][..., widths["0e"] :] if "0e" in z else None, {}
     for name, width in widths.items():
         if name[0] == "0":
-            features[name] = activation["even" if name == "0e" else "odd"](z[name][:, :width])
+            features[name] = activation["even" if name == "0e" else "odd"](z[name][..., :width])
         else:
-            features[name] = z[name] * activation["gate"](gates[:, :width])
-            gates = gates[:, width:]
+            features[name] = z[name] * activation["gate"](gates[..., :width])
+            gates = gates[..., width:]
     return features
 
 
-Gather = Callable[[jax.Array], jax.Array]
-"""Rows of atoms [N, C, M] to the senders of edges [E, C, M]."""
-Reduce = Callable[[jax.Array], jax.Array]
-"""Arrays of edges [E, C, M] to sums over the edges of every center [N, C, M]."""
+Sums = Callable[[Mapping[str, Any], Mapping[str, jax.Array], jax.Array], list[jax.Array]]
+"""Layer, features to send per irrep [N, 2 l + 1, C] and radial table -> sums of the messages to
+every atom, one array [N, 2 l_out + 1, C] per path."""
+
+
+def sums_over_edges(
+    edge_vector: jax.Array,
+    cutoff: float,
+    gather: Callable[[jax.Array], jax.Array],
+    reduce: Callable[[jax.Array], jax.Array],
+) -> Sums:
+    """The sums for r_ij [E, 3] (Å). `gather`: rows of atoms [N, M, C] to the senders of the edges
+    [E, M, C]; `reduce`: arrays of edges to sums over the edges of every center."""
+    r = jnp.sqrt((edge_vector**2).sum(-1))
+    direction = edge_vector / r[:, None]
+
+    def sums(
+        layer: Mapping[str, Any], sent: Mapping[str, jax.Array], table: jax.Array
+    ) -> list[jax.Array]:
+        senders = {name: gather(rows) for name, rows in sent.items()}
+        radial = radial_functions(table, r, cutoff)
+        return [reduce(m) for m in messages(layer, senders, direction, radial)]
+
+    return sums
+
+
+def of_species(weight: jax.Array, h: jax.Array, species: jax.Array) -> jax.Array:
+    """Linear map chosen by the species of the atom: h [N, M, F], weight [S, F, F'] -> [N, M, F'].
+
+    One matrix product with the species as part of the inner index: no gather of weight matrices,
+    and therefore no scatter in their gradient.
+    """
+    n_species, f_in, f_out = weight.shape
+    one_hot = jax.nn.one_hot(species, n_species, dtype=h.dtype)
+    wide = h[:, :, None, :] * one_hot[:, None, :, None]
+    return wide.reshape(*h.shape[:2], n_species * f_in) @ weight.reshape(-1, f_out)
 
 
 def interaction(
@@ -82,34 +115,25 @@ def interaction(
     layer: Mapping[str, Any],
     h: Mapping[str, jax.Array],
     species: jax.Array,
-    direction: jax.Array,
-    r: jax.Array,
-    cutoff: float,
-    gather: Gather,
-    reduce: Reduce,
+    sums: Sums,
 ) -> dict[str, jax.Array]:
-    """Features [N, F, 2 l + 1] per irrep after layer t, from those before it."""
+    """Features [N, 2 l + 1, F] per irrep after layer t, from those before it."""
 
     def weight(kind: str, name: str) -> jax.Array:
         return jnp.asarray(tensors[f"layers.{t}.{kind}.{name}.weight"])
 
-    sender = {
-        name: gather(jnp.einsum("nfm,fc->ncm", h[name], weight("linear_in", name)))
-        for name in channels_of(layer["irreps_message"])
+    sent = {
+        name: h[name] @ weight("linear_in", name) for name in channels_of(layer["irreps_message"])
     }
-    radial = radial_functions(jnp.asarray(tensors[f"layers.{t}.radial"]), r, cutoff)
-    sums = [reduce(m) for m in messages(layer, sender, direction, radial)]
+    received = sums(layer, sent, jnp.asarray(tensors[f"layers.{t}.radial"]))
     z = {}
     for name in channels_of(layer["irreps_out"]):
-        into = [s for s, p in zip(sums, layer["paths"], strict=True) if p[2] == name]
-        joined = jnp.concatenate(into, axis=1)
-        z[name] = jnp.einsum("ncm,cf->nfm", joined, weight("linear_out", name))
+        into = [s for s, p in zip(received, layer["paths"], strict=True) if p[2] == name]
+        z[name] = jnp.concatenate(into, axis=-1) @ weight("linear_out", name)
         if layer["self_connection"] != "none" and name in h:
             w = weight("self_connection", name)
-            rule = "ncm,cf->nfm"
-            if layer["self_connection"] == "species":
-                w, rule = w[species], "ncm,ncf->nfm"
-            z[name] = z[name] + jnp.einsum(rule, h[name], w)
+            is_chosen = layer["self_connection"] == "species"
+            z[name] = z[name] + (of_species(w, h[name], species) if is_chosen else h[name] @ w)
     return gate(layer, z)
 
 
@@ -118,26 +142,25 @@ def network_energies(
     tensors: Mapping[str, Any],
     species: jax.Array,
     edge_vector: jax.Array,
-    gather: Gather,
-    reduce: Reduce,
+    make_sums: Callable[[jax.Array], Sums],
     remat: bool = False,
 ) -> jax.Array:
-    """σ ε of every atom, [N], eV; species [N], r_ij [E, 3] (Å; nothing comes from the cutoff on).
+    """σ ε of every atom, [N], eV; species [N], edge vectors (Å) as `make_sums` wants them.
 
     `remat` computes the layers again in the backward pass instead of keeping their arrays.
     """
-    cutoff = architecture["cutoff"]
-    r = jnp.sqrt((edge_vector**2).sum(-1))
-    direction = edge_vector / r[:, None]
-    h = {"0e": jnp.asarray(tensors["embedding.weight"])[species][:, :, None]}
+    h = {"0e": jnp.asarray(tensors["embedding.weight"])[species][:, None, :]}
+    shared = None if remat else make_sums(edge_vector)
     for t, layer in enumerate(architecture["layers"]):
 
-        def step(tensors: Any, h: Any, r: Any, direction: Any, t: int = t, layer: Any = layer):
-            return interaction(tensors, t, layer, h, species, direction, r, cutoff, gather, reduce)
+        def step(tensors: Any, h: Any, edge_vector: Any, t: int = t, layer: Any = layer):
+            # what the layers share of the edges is made again as well
+            sums = shared if shared is not None else make_sums(edge_vector)
+            return interaction(tensors, t, layer, h, species, sums)
 
         own = {k: v for k, v in tensors.items() if k.startswith(f"layers.{t}.")}
-        h = (jax.checkpoint(step) if remat else step)(own, h, r, direction)
-    x = h["0e"][:, :, 0]
+        h = (jax.checkpoint(step) if remat else step)(own, h, edge_vector)
+    x = h["0e"][:, 0]
     n_maps = len(architecture["readout"]) + 1
     for k in range(n_maps):
         x = x @ jnp.asarray(tensors[f"readout.{k}.weight"])
@@ -154,14 +177,16 @@ def atom_energies(
     edge_vector: jax.Array,
 ) -> jax.Array:
     """Energies [N] (eV), E0 included, of atoms with species [N], edges [E] and r_ij [E, 3] (Å)."""
-    energies = network_energies(
-        architecture,
-        tensors,
-        species,
-        edge_vector,
-        lambda rows: rows[neighbor],
-        lambda edges: jax.ops.segment_sum(edges, center, num_segments=len(species)),
-    )
+
+    def make_sums(vectors: jax.Array) -> Sums:
+        return sums_over_edges(
+            vectors,
+            architecture["cutoff"],
+            lambda rows: rows[neighbor],
+            lambda edges: jax.ops.segment_sum(edges, center, num_segments=len(species)),
+        )
+
+    energies = network_energies(architecture, tensors, species, edge_vector, make_sums)
     return jnp.asarray(tensors["energy.reference"])[species] + energies
 
 

@@ -8,7 +8,6 @@ the gradient with respect to them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from ase.data import atomic_numbers
 
-from qdml_train.model import native, paths, prior
+from qdml_train.model import native, path_batch, paths, prior
 from qdml_train.model.architecture import (
     AnyArchitecture,
     Architecture,
@@ -24,32 +23,10 @@ from qdml_train.model.architecture import (
     PathArchitecture,
 )
 from qdml_train.model.gather import gather_senders, sum_receivers
+from qdml_train.model.graphs import Graphs, Prediction, Tensors
+from qdml_train.model.layout import CartesianLayout, PathLayout
 from qdml_train.model.message import message, split_components
 from qdml_train.model.radial import spline_basis
-
-Tensors = Mapping[str, jax.Array]
-
-
-class Graphs(NamedTuple):
-    """A padded batch of structures: A atom rows, K neighbour slots per row, G structures.
-
-    An empty slot is an edge of an atom to itself with a vector longer than the cutoff: it carries
-    nothing, and the list stays symmetric. Padding atoms have only empty slots and graph index -1.
-    """
-
-    species: jax.Array  # [A] int32, model species
-    neighbor: jax.Array  # [A, K] int32, row of the sender
-    reverse: jax.Array  # [A, K] int32, flat slot of the opposite edge
-    edge_vector: jax.Array  # [A, K, 3] r_ij = x_j - x_i, Å
-    graph: jax.Array  # [A] int32, structure of the atom, -1 for padding
-
-
-class Prediction(NamedTuple):
-    """Results per structure and atom; the reference energies E0 are not included."""
-
-    energy: jax.Array  # [G] eV
-    forces: jax.Array  # [A, 3] eV/Å
-    virial: jax.Array  # [G, 3, 3] symmetric, V σ = Σ r ⊗ ∂E/∂r, eV (ASE's sign of σ)
 
 
 class Edges(NamedTuple):
@@ -59,6 +36,13 @@ class Edges(NamedTuple):
     direction: jax.Array | None = None  # [A, K, 3]
     basis: jax.Array | None = None  # [A, K, knots+3] spline weights
     plan: jax.Array | None = None  # native.edge_plan
+
+
+def cartesian_layout(architecture: Architecture, layer: Layer, n_slots: int) -> CartesianLayout:
+    """What the engine's kernels must know of a layer."""
+    return CartesianLayout(
+        layer.l_in, layer.l_out, architecture.separated, architecture.cutoff, n_slots
+    )
 
 
 def make_edges(architecture: Architecture, graphs: Graphs, use_native: bool) -> Edges:
@@ -85,9 +69,7 @@ def sums_of_messages(
     """
     n_atoms, n_slots = graphs.neighbor.shape
     if edges.plan is not None:
-        layout = native.Layout(
-            layer.l_in, layer.l_out, architecture.separated, architecture.cutoff, n_slots
-        )
+        layout = cartesian_layout(architecture, layer, n_slots)
         return native.sums(layout, sent, table, edges.vector, edges.plan)
     rows = sent.reshape(n_atoms, -1)
     senders = gather_senders(rows, graphs.neighbor, graphs.reverse)
@@ -132,7 +114,7 @@ def interaction(
         value = block @ tensors[f"{prefix}.linear_out.l{degree}.weight"]
         name = f"{prefix}.self_connection.l{degree}.weight"
         if name in tensors:
-            value = value + species_linear(features[degree], tensors[name], graphs.species)
+            value = value + paths.of_species(tensors[name], features[degree], graphs.species)
         z.append(value)
     width = layer.channels_out[0]
     gates = jax.nn.silu(z[0][..., width:])
@@ -145,27 +127,18 @@ def interaction(
     return out
 
 
-def species_linear(h: jax.Array, weight: jax.Array, species: jax.Array) -> jax.Array:
-    """Linear map chosen by the species of the atom: h [A, M, F], weight [S, F, F'] -> [A, M, F'].
-
-    One matrix product with the species as part of the inner index: no gather of weight matrices,
-    and therefore no scatter in their gradient.
-    """
-    n_species, f_in, f_out = weight.shape
-    one_hot = jax.nn.one_hot(species, n_species, dtype=h.dtype)
-    wide = h[:, :, None, :] * one_hot[:, None, :, None]
-    return wide.reshape(*h.shape[:2], n_species * f_in) @ weight.reshape(-1, f_out)
-
-
 def has_native(architecture: AnyArchitecture) -> bool:
     """Whether the engine's own kernels can evaluate an architecture here."""
-    return (
-        isinstance(architecture, Architecture)
-        and native.is_available()
-        and all(
-            native.has_layer(layer.l_in, layer.l_out, architecture.message_channels)
-            for layer in architecture.layers
+    if not native.is_available():
+        return False
+    if isinstance(architecture, PathArchitecture):
+        return all(
+            PathLayout.of_layer(layer, architecture.cutoff, 0).has_kernels()
+            for layer in architecture.content["layers"]
         )
+    return all(
+        cartesian_layout(architecture, layer, 0).has_kernels(architecture.message_channels)
+        for layer in architecture.layers
     )
 
 
@@ -182,7 +155,7 @@ def network_energies(
     `use_native` takes the engine's kernels for the messages, where `has_native`.
     """
     if isinstance(architecture, PathArchitecture):
-        return path_network_energies(tensors, architecture, graphs, remat)
+        return path_batch.network_energies(tensors, architecture, graphs, remat, use_native)
     dtype = graphs.edge_vector.dtype
     one_hot = jax.nn.one_hot(graphs.species, len(architecture.species), dtype=dtype)
     features = [(one_hot @ tensors["embedding.weight"])[:, None, :]]
@@ -203,26 +176,6 @@ def network_energies(
         if k < len(architecture.readout):
             x = jax.nn.silu(x)
     return x[:, 0] * (one_hot @ tensors["energy.scale"])
-
-
-def path_network_energies(
-    tensors: Tensors, architecture: PathArchitecture, graphs: Graphs, remat: bool
-) -> jax.Array:
-    """`network_energies` of a potential of Clebsch-Gordan paths, over the slots as edges."""
-    n_atoms, n_slots = graphs.neighbor.shape
-
-    def gather(rows: jax.Array) -> jax.Array:
-        flat = rows.reshape(n_atoms, -1)
-        senders = gather_senders(flat, graphs.neighbor, graphs.reverse)
-        return senders.reshape(n_atoms * n_slots, *rows.shape[1:])
-
-    def reduce(edges: jax.Array) -> jax.Array:
-        return edges.reshape(n_atoms, n_slots, *edges.shape[1:]).sum(axis=1)
-
-    vectors = graphs.edge_vector.reshape(-1, 3)
-    return paths.network_energies(
-        architecture.content, tensors, graphs.species, vectors, gather, reduce, remat
-    )
 
 
 def repulsion_energies(
