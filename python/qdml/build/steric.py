@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import minimize
 from scipy.spatial import cKDTree
+from threadpoolctl import threadpool_limits
 
 from qdml.build.distances import contact_table
 from qdml.build.ligands import Ligand
@@ -144,11 +145,13 @@ def _minimise(
         gradient = np.column_stack([np.bincount(ends, forces[:, k], size) for k in range(3)])
         return float(0.5 * (stiffness * stretch**2).sum()), gradient[:n].ravel()
 
-    result = minimize(
-        energy_and_gradient,
-        positions[:n].ravel(),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": steps},
-    )
+    # threads for vectors of this length only wait for each other: 20 times longer on busy cores
+    with threadpool_limits(1, user_api="blas"):
+        result = minimize(
+            energy_and_gradient,
+            positions[:n].ravel(),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": steps},
+        )
     return result.x.reshape(n, 3)
