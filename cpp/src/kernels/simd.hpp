@@ -7,6 +7,10 @@
 
 #include <utility>
 
+#if defined(__CUDACC__) || defined(QDML_CUDA_EMULATED)
+#include "../cuda/lane.cuh"  // the same names, one channel per thread
+#else
+
 #ifndef QDML_ISA
 #error "define QDML_ISA and QDML_VECTOR_BYTES"
 #endif
@@ -162,3 +166,5 @@ QDML_INLINE Register<float> exponential(const Register<float>& x0) {
 
 }  // namespace QDML_ISA
 }  // namespace qdml
+
+#endif

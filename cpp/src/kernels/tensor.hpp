@@ -9,11 +9,7 @@
 
 #include "../terms.hpp"
 #include "kernels.hpp"
-#if defined(__CUDACC__) || defined(QDML_CUDA_EMULATED)
-#include "../cuda/lane.cuh"  // the same names, one channel per thread
-#else
 #include "simd.hpp"
-#endif
 
 namespace qdml {
 namespace QDML_ISA {

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// Messages along Clebsch-Gordan paths: forward, sender-centric backward, first layer.
 ///
-/// For one path, R the radial function and M the coupling matrix of the edge (kernels.hpp):
-///     A_i[m3]  += R Σ_m1 M[m3][m1] H_j[m1]
-///     dE/dH[m1] = R t[m1],  t[m1] = Σ_m3 M[m3][m1] G[m3];   dE/dr = R' Σ_m1 H[m1] t[m1]
-///     dE/dY[m2] = R Σ C[m1 m2 m3] H[m1] G[m3]
-/// Zeros of C and M are known to the compiler. The sums of a row stay in registers; dE/dY and dE/dr
+/// The mathematics of one edge is that of message.hpp. The sums of a row stay in registers; dE/dY and dE/dr
 /// are folded to four lanes' groups before they are added to the moments of the edge. Every sum has
 /// a fixed order, and nothing is written by two threads.
 ///
@@ -13,43 +9,11 @@
 /// tables and G are not, and of a result its derivative is kept.
 #pragma once
 
-#include "clebsch_gordan.hpp"
 #include "harmonics.hpp"
-#include "kernels.hpp"
-#include "kernels/simd.hpp"
+#include "message.hpp"
 
 namespace qdml {
 namespace QDML_ISA {
-
-/// Whether entry k is the first (step -1) or last (step 1) of its pair (m_in, m_out).
-template <class C>
-constexpr bool ends_pair(int k, int step) {
-    const int other = k + step;
-    return other < 0 || other >= C::size || C::entries[other].in != C::entries[k].in ||
-           C::entries[other].out != C::entries[k].out;
-}
-
-template <class F, int... I>
-QDML_INLINE void unroll(const F& body, std::integer_sequence<int, I...>) {
-    (body(std::integral_constant<int, I>()), ...);
-}
-
-/// body(k) for k = 0..N-1, k a constant.
-template <int N, class F>
-QDML_INLINE void unroll(const F& body) {
-    unroll(body, std::make_integer_sequence<int, N>());
-}
-
-/// body(m_in, m_out) for all pairs that the path couples, as constants.
-template <class C, class F>
-QDML_INLINE void for_coupled(const F& body) {
-    unroll<C::size>([&](auto k) {
-        if constexpr (ends_pair<C>(k, -1)) {
-            constexpr CouplingEntry c = C::entries[k];
-            body(std::integral_constant<int, c.in>(), std::integral_constant<int, c.out>());
-        }
-    });
-}
 
 template <class real>
 void path_harmonics(std::int64_t n, const EdgeRecord<real>* edges, std::int64_t stride, real* y) {
@@ -70,39 +34,12 @@ void path_couple(std::int64_t n, const real* y, std::int64_t stride, real* m) {
     using C = Coupling<LIn, LEdge, LOut>;
     using V = Register<real>;
     for (std::int64_t e = 0; e < n; e += kLanes<real>) {
-        V sum;
-        unroll<C::size>([&](auto k) {
-            constexpr CouplingEntry c = C::entries[k];
-            const V term = static_cast<real>(c.value) *
-                           load(y + (LEdge * LEdge + c.edge) * stride + e);
-            if constexpr (ends_pair<C>(k, -1)) {
-                sum = term;
-            } else {
-                sum += term;
-            }
-            if constexpr (ends_pair<C>(k, 1)) {
-                store<real>(m + (c.out * (2 * LIn + 1) + c.in) * stride + e, sum);
-            }
+        const auto at = [&](auto k) { return load(y + (LEdge * LEdge + k) * stride + e); };
+        for_coupled<C>([&](auto in, auto to) {
+            store<real>(m + (to * (2 * LIn + 1) + in) * stride + e,
+                        coupling<real, C, in, to, V>(at));
         });
     }
-}
-
-/// R of an edge, and its derivative when asked for.
-template <class real, bool Derivative>
-QDML_INLINE Register<real> radial(const EdgeRecord<real>& edge, const Constant<real>* table,
-                                  Register<real>& derivative) {
-    using V = Register<real>;
-    const Constant<real>* row = table + edge.knot * (2 * kBlock);
-    V value = zero<V>();
-#pragma GCC unroll 4
-    for (int a = 0; a < 4; ++a) {
-        const auto c = load(row + a * kBlock);
-        value += c * edge.weight[a];
-        if constexpr (Derivative) {
-            derivative += c * edge.weight_derivative[a];
-        }
-    }
-    return value;
 }
 
 /// M of one edge: entries [m_out (2 l_in + 1) + m_in].
@@ -124,8 +61,7 @@ template <class real, int LIn, int LEdge, int LOut, class Convolution>
 QDML_INLINE void sum_along_path(const Convolution& c, const int* rows, int n, const real* h,
                                 std::int64_t h_width, Constant<real>* out, std::int64_t out_width) {
     using V = Register<real>;
-    using C = Coupling<LIn, LEdge, LOut>;
-    constexpr int NIn = 2 * LIn + 1, NOut = 2 * LOut + 1;
+    constexpr int NOut = 2 * LOut + 1;
     for (int i = 0; i < n; ++i) {
         const std::int64_t begin = c.row_start[rows[i]], end = c.row_start[rows[i] + 1];
         for (int lane = 0; lane < kBlock; lane += kLanes<real>) {
@@ -133,20 +69,8 @@ QDML_INLINE void sum_along_path(const Convolution& c, const int* rows, int n, co
             for (std::int64_t e = begin; e < end; ++e) {
                 V unused;
                 const V r = radial<real, false>(c.edges[e], c.table + lane, unused);
-                const real* sender = h + c.other[e] * h_width + lane;
-                const auto m = coupling_of(c, e);
-                if constexpr (LEdge == 0) {
-                    unroll<NOut>([&](auto k) { sum[k] += r * load(sender + k * kBlock); });
-                } else if constexpr (NIn <= NOut) {
-                    V x[NIn];
-                    unroll<NIn>([&](auto k) { x[k] = r * load(sender + k * kBlock); });
-                    for_coupled<C>([&](auto in, auto to) { sum[to] += m(to * NIn + in) * x[in]; });
-                } else {
-                    V x[NIn], y[NOut] = {};
-                    unroll<NIn>([&](auto k) { x[k] = load(sender + k * kBlock); });
-                    for_coupled<C>([&](auto in, auto to) { y[to] += m(to * NIn + in) * x[in]; });
-                    unroll<NOut>([&](auto k) { sum[k] += r * y[k]; });
-                }
+                path_message<real, LIn, LEdge, LOut>(sum, r, h + c.other[e] * h_width + lane,
+                                                     coupling_of(c, e));
             }
             Constant<real>* to = out + i * out_width + lane;
             unroll<NOut>([&](auto k) { store<Constant<real>>(to + k * kBlock, sum[k]); });
@@ -232,8 +156,7 @@ QDML_INLINE void gradients_along_path(const Convolution& c, const int* rows, int
                                       std::int64_t g_width, Constant<real>* grad_h,
                                       std::int64_t grad_width, const Kept& kept) {
     using V = Register<real>;
-    using C = Coupling<LIn, LEdge, LOut>;
-    constexpr int NIn = 2 * LIn + 1, NOut = 2 * LOut + 1;
+    constexpr int NIn = 2 * LIn + 1;
     for (int i = 0; i < n; ++i) {
         const std::int64_t begin = c.row_start[rows[i]], end = c.row_start[rows[i] + 1];
         for (int lane = 0; lane < kBlock; lane += kLanes<real>) {
@@ -246,30 +169,9 @@ QDML_INLINE void gradients_along_path(const Convolution& c, const int* rows, int
             for (std::int64_t e = begin; e < end; ++e) {
                 V slope = zero<V>();
                 const V r = radial<real, true>(c.edges[e], c.table + lane, slope);
-                const Constant<real>* receiver = g + c.other[e] * g_width + lane;
-                const auto m = coupling_of(c, e);
-                Register<Constant<real>> other[NOut];
-                V t[NIn] = {}, grad_y[2 * LEdge + 1] = {};
-                unroll<NOut>([&](auto k) { other[k] = load(receiver + k * kBlock); });
-                if constexpr (LEdge == 0) {
-                    unroll<NIn>([&](auto k) { t[k] = V(other[k]); });
-                } else {
-                    V product;
-                    unroll<C::size>([&](auto k) {
-                        constexpr CouplingEntry entry = C::entries[k];
-                        if constexpr (ends_pair<C>(k, -1)) {
-                            t[entry.in] += other[entry.out] * m(entry.out * NIn + entry.in);
-                            product = own[entry.in] * other[entry.out];
-                        }
-                        grad_y[entry.edge] += static_cast<Constant<real>>(entry.value) * product;
-                    });
-                    unroll<2 * LEdge + 1>([&](auto k) { grad_y[k] = grad_y[k] * r; });
-                }
-                V along = zero<V>();
-                unroll<NIn>([&](auto k) {
-                    along += own[k] * t[k];
-                    sum[k] += r * t[k];
-                });
+                V grad_y[2 * LEdge + 1] = {};
+                const V along = path_message_backward<real, LIn, LEdge, LOut>(
+                    sum, grad_y, r, own, g + c.other[e] * g_width + lane, coupling_of(c, e));
                 kept.template add<LEdge>(e - c.first_edge, lane, c.edges[e], grad_y, slope, along);
             }
             unroll<NIn>([&](auto k) { store<Constant<real>>(to + k * kBlock, sum[k]); });
@@ -297,15 +199,10 @@ void path_first_gradient(const PathConvolution<real>& c, const int* rows, int n,
             V own[N];
             unroll<N>([&](auto k) { own[k] = load(g + i * g_width + lane + k * kBlock); });
             for (std::int64_t e = begin; e < end; ++e) {
-                V slope = zero<V>(), along = zero<V>(), grad_y[N];
+                V slope = zero<V>(), grad_y[N];
                 const V r = radial<real, true>(c.edges[e], c.table + lane, slope);
                 const V s = load(h + c.other[e] * h_width + lane);
-                const real* m = c.coupling + (e - c.first_edge);
-                // C of (0, L, L) is the unit matrix
-                unroll<N>([&](auto k) {
-                    along += (L == 0 ? real(1) : m[k * c.stride]) * own[k];
-                    grad_y[k] = r * s * own[k];
-                });
+                const V along = first_message_backward<real, L>(grad_y, r, s, own, coupling_of(c, e));
                 add_edge_moments<real, L>(moments + (e - c.first_edge) * kMoments, grad_y,
                                           slope * s * along);
             }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-/// The gate of any list of irreps, and its adjoint.
+/// The gate of any list of irreps for one register of channels, CPU and CUDA, and its adjoint.
 #pragma once
 
 #include "kernels.hpp"
-#include "kernels/node.hpp"
+#include "kernels/gate.hpp"
 
 namespace qdml {
 namespace QDML_ISA {
@@ -19,54 +19,44 @@ QDML_INLINE V activation(int kind, const V& x, V& derivative) {
     return y;
 }
 
+/// Features of an atom from its pre-activations z: the channels of an irrep from c on.
 template <class real>
-void path_gate_forward(const GatePart* parts, int n_parts, const real* z, real* h) {
+QDML_INLINE void path_gate(const GatePart& s, int c, const real* z, real* h) {
     Register<real> unused;
-    for (int p = 0; p < n_parts; ++p) {
-        const GatePart& s = parts[p];
-        const int components = 2 * s.degree + 1;
-        for (int c = 0; c < s.blocks * kBlock; c += kLanes<real>) {
-            const int at = c / kBlock * components * kBlock + c % kBlock;
-            if (s.degree == 0) {
-                store<real>(h + s.h_offset + at,
-                            activation(s.activation, load(z + s.z_offset + at), unused));
-                continue;
-            }
-            const auto factor = activation(s.activation, load(z + s.gate_offset + c), unused);
-            for (int m = 0; m < components; ++m) {
-                const int i = at + m * kBlock;
-                store<real>(h + s.h_offset + i, load(z + s.z_offset + i) * factor);
-            }
-        }
+    const int at = channel_offset(s.degree, c);
+    if (s.degree == 0) {
+        store<real>(h + s.h_offset + at,
+                    activation(s.activation, load(z + s.z_offset + at), unused));
+        return;
+    }
+    const auto factor = activation(s.activation, load(z + s.gate_offset + c), unused);
+    for (int m = 0; m < 2 * s.degree + 1; ++m) {
+        const int i = at + m * kBlock;
+        store<real>(h + s.h_offset + i, load(z + s.z_offset + i) * factor);
     }
 }
 
+/// Gradients of z, and of the gates, from those of h.
 template <class real>
-void path_gate_backward(const GatePart* parts, int n_parts, const real* z, const real* grad_h,
-                        real* grad_z) {
+QDML_INLINE void path_gate_adjoint(const GatePart& s, int c, const real* z, const real* grad_h,
+                                   real* grad_z) {
     using V = Register<real>;
-    for (int p = 0; p < n_parts; ++p) {
-        const GatePart& s = parts[p];
-        const int components = 2 * s.degree + 1;
-        for (int c = 0; c < s.blocks * kBlock; c += kLanes<real>) {
-            const int at = c / kBlock * components * kBlock + c % kBlock;
-            V derivative;
-            if (s.degree == 0) {
-                activation(s.activation, load(z + s.z_offset + at), derivative);
-                store<real>(grad_z + s.z_offset + at, load(grad_h + s.h_offset + at) * derivative);
-                continue;
-            }
-            const V factor = activation(s.activation, load(z + s.gate_offset + c), derivative);
-            V sum = zero<V>();
-            for (int m = 0; m < components; ++m) {
-                const int i = at + m * kBlock;
-                const V g = load(grad_h + s.h_offset + i);
-                sum += g * load(z + s.z_offset + i);
-                store<real>(grad_z + s.z_offset + i, g * factor);
-            }
-            store<real>(grad_z + s.gate_offset + c, sum * derivative);
-        }
+    const int at = channel_offset(s.degree, c);
+    V derivative;
+    if (s.degree == 0) {
+        activation(s.activation, load(z + s.z_offset + at), derivative);
+        store<real>(grad_z + s.z_offset + at, load(grad_h + s.h_offset + at) * derivative);
+        return;
     }
+    const V factor = activation(s.activation, load(z + s.gate_offset + c), derivative);
+    V sum = V{};
+    for (int m = 0; m < 2 * s.degree + 1; ++m) {
+        const int i = at + m * kBlock;
+        const V g = load(grad_h + s.h_offset + i);
+        sum += g * load(z + s.z_offset + i);
+        store<real>(grad_z + s.z_offset + i, g * factor);
+    }
+    store<real>(grad_z + s.gate_offset + c, sum * derivative);
 }
 
 }  // namespace QDML_ISA

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// All kernels of Clebsch-Gordan paths for one instruction set; compiled once each.
 #include "convolution.hpp"
-#include "gate.hpp"
+#include "node.hpp"
 
 namespace qdml {
 namespace QDML_ISA {
