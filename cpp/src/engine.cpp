@@ -3,7 +3,7 @@
 #include "qdml/engine.hpp"
 
 #include "cartesian_evaluator.hpp"
-#include "device/device_evaluator.hpp"
+#include "device/device_cartesian.hpp"
 #include "device/library.hpp"
 #include "engine_impl.hpp"
 #include "instruction_set.hpp"
@@ -49,9 +49,20 @@ std::unique_ptr<AnyEvaluator> make_evaluator(const Model& model, const Kernels<r
     return std::make_unique<CartesianEvaluator<real>>(model, profiled(cartesian));
 }
 
-/// The evaluator on a card, or null where Device::automatic finds none.
-std::unique_ptr<AnyEvaluator> make_device_evaluator(const Model& model, Precision precision,
-                                                    const DeviceChoice& choice, std::string& name) {
+/// The same on a card.
+template <class real>
+std::unique_ptr<DeviceEvaluator<real>> make_device_evaluator(const Model& model, const DeviceInterface& interface,
+                                                             const DeviceKernels<real>& kernels, int index) {
+    return std::make_unique<DeviceCartesian<real>>(model, interface, kernels, index);
+}
+
+/// The evaluator on a card and the card's name, or null where Device::automatic finds none.
+std::unique_ptr<AnyEvaluator> find_device(const Model& model, Precision precision, const DeviceChoice& choice,
+                                          std::string& name) {
+    const auto named = [&](auto made) -> std::unique_ptr<AnyEvaluator> {
+        name = made->device_name();
+        return made;
+    };
     try {
         if (model.paths) {
             throw Error("device_unavailable",
@@ -59,16 +70,9 @@ std::unique_ptr<AnyEvaluator> make_device_evaluator(const Model& model, Precisio
         }
         const ChosenDevice chosen = choose_device(choice.local_rank);
         const DeviceInterface& interface = *chosen.interface;
-        if (precision == Precision::mixed) {
-            auto made = std::make_unique<DeviceEvaluator<float>>(model, interface, interface.single,
-                                                                 chosen.index);
-            name = made->device_name();
-            return made;
-        }
-        auto made = std::make_unique<DeviceEvaluator<double>>(model, interface, interface.reference,
-                                                              chosen.index);
-        name = made->device_name();
-        return made;
+        return precision == Precision::mixed
+                   ? named(make_device_evaluator(model, interface, interface.single, chosen.index))
+                   : named(make_device_evaluator(model, interface, interface.reference, chosen.index));
     } catch (const Error& error) {
         if (choice.device == Device::automatic && error.code() == "device_unavailable") {
             return nullptr;
@@ -121,7 +125,7 @@ Engine::Impl::Impl(const Model& model, Precision chosen, const DeviceChoice& cho
     const ChosenKernels kernels = choose_kernels();
     info.isa = kernels.cartesian.name;
     if (choice.device != Device::cpu) {
-        evaluator = make_device_evaluator(model, precision, choice, info.device);
+        evaluator = find_device(model, precision, choice, info.device);
         if (evaluator) {
             return;
         }

@@ -68,7 +68,7 @@ __global__ void geometry_kernel(DeviceEdges<real> d) {
         d.slot[e] = int(to);
         d.other[to] = d.neighbor[e];
         d.other_species[to] = b;
-        set_record(d.record[to], v, r, Spline::cubic_b, d.knots, 1.0 * d.knots / d.cutoff);
+        set_record(d.record[to], v, r, d.spline, d.knots, 1.0 * d.knots / d.cutoff);
         EdgeGradient<real> start = {};
         const int pair = a * d.n_species + b;
         if (d.atom_energy != nullptr && d.zbl_r_max != nullptr && r < d.zbl_r_max[pair]) {

@@ -6,38 +6,13 @@
 /// Per edge a warp reads one 64-byte record (broadcast) and contiguous channels of the table and the features. Every
 /// sum has one owner and a fixed order: bitwise reproducible.
 #define QDML_ISA cuda
-#include "kernels.cuh"
+#include "rows.cuh"
 
 #include "../kernels/message_backward.hpp"
 
 namespace qdml {
 namespace cuda {
 namespace {
-
-constexpr int kWarpsPerBlock = 4;
-
-/// The channel a lane handles in group `group` of 32: block of 16 and lane inside it. Inactive past the last block.
-struct Channel {
-    int block;
-    int lane;
-    bool active;
-};
-
-__device__ __forceinline__ Channel channel_of(int group, int thread, int n_blocks) {
-    const int block = group * (kWarp / kBlock) + thread / kBlock;
-    return {block, thread % kBlock, block < n_blocks};
-}
-
-/// Number of this warp in the launch.
-__device__ __forceinline__ int warp_number() { return blockIdx.x * kWarpsPerBlock + threadIdx.x / kWarp; }
-
-/// Its row: neighbours in the order are neighbours in space, so that warps that run together gather the same rows.
-template <class real>
-__device__ __forceinline__ int row_of_warp(const DeviceMessages<real>& m) {
-    return m.order == nullptr ? m.first + warp_number() : m.order[warp_number()];
-}
-
-__device__ __forceinline__ int groups_of(int n_blocks) { return (n_blocks * kBlock + kWarp - 1) / kWarp; }
 
 template <class real, int P>
 __device__ __forceinline__ Radial<real, P> radial_at(const Convolution<real>& c, const Channel& at,
@@ -50,7 +25,7 @@ __global__ void forward_kernel(DeviceMessages<real> m, const real* h, real* out)
     constexpr int M_IN = component_count(Y::l_in) * kBlock, M_OUT = Y::stored() * kBlock;
     const Convolution<real>& c = m.convolution;
     if (warp_number() >= m.n_rows) return;
-    const int row = row_of_warp(m);
+    const int row = row_number(m, warp_number());
     const long long width_in = (long long)c.n_blocks * M_IN, width_out = (long long)c.n_blocks * M_OUT;
     for (int group = 0; group < groups_of(c.n_blocks); ++group) {
         const Channel at = channel_of(group, threadIdx.x % kWarp, c.n_blocks);
@@ -71,7 +46,7 @@ __global__ void backward_kernel(DeviceMessages<real> m, const real* h, const rea
     constexpr int M_IN = component_count(Y::l_in) * kBlock, M_OUT = Y::stored() * kBlock;
     const Convolution<real>& c = m.convolution;
     if (warp_number() >= m.n_rows) return;
-    const int row = row_of_warp(m), thread = threadIdx.x % kWarp;
+    const int row = row_number(m, warp_number()), thread = threadIdx.x % kWarp;
     const long long width_in = (long long)c.n_blocks * M_IN, width_out = (long long)c.n_blocks * M_OUT;
     for (int group = 0; group < groups_of(c.n_blocks); ++group) {
         const Channel at = channel_of(group, thread, c.n_blocks);
@@ -100,7 +75,7 @@ __global__ void first_gradient_kernel(DeviceMessages<real> m, const real* h, con
     constexpr int M_OUT = Y::stored() * kBlock;
     const Convolution<real>& c = m.convolution;
     if (warp_number() >= m.n_rows) return;
-    const int row = row_of_warp(m), thread = threadIdx.x % kWarp;
+    const int row = row_number(m, warp_number()), thread = threadIdx.x % kWarp;
     const long long width_in = (long long)c.n_blocks * kBlock, width_out = (long long)c.n_blocks * M_OUT;
     for (long long edge = c.row_start[row]; edge < m.row_end[row]; ++edge) {
         const EdgeRecord<real>& e = c.edges[edge];
@@ -143,8 +118,6 @@ int dispatch_first(int l_out, Launch&& launch) {
         return cudaErrorInvalidValue;
     }
 }
-
-constexpr int kThreads = kWarpsPerBlock * kWarp;
 
 }  // namespace
 

@@ -72,7 +72,9 @@ __global__ void neighbors_kernel(DeviceNeighbors d, std::int64_t* start, int* ne
 template <class real>
 __global__ void copy_rows_kernel(long long n, int width, const int* owner, const real* from, real* to) {
     const long long i = thread_number();
-    if (i < n) to[i] = from[(long long)owner[i / width] * width + i % width];
+    if (i >= n) return;
+    const int row = owner[i / width];
+    if (row >= 0) to[i] = from[(long long)row * width + i % width];
 }
 
 int cells(void* stream, const CellGrid& grid, int n, const double* position, int* code) {

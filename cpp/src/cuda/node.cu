@@ -15,7 +15,7 @@ constexpr int kThreads = 128;
 /// them; the operands of one block of 16 input channels lie in shared memory (fp32 6 KB). The order of every
 /// sum is that of the terms, then of the input channels.
 template <class real>
-__global__ void __launch_bounds__(kThreads) linear_kernel(const LinearJob<real>* jobs, int n_jobs) {
+__global__ void __launch_bounds__(kThreads) linear_kernel(const LinearJob<real>* jobs, const LinearTerm<real>* terms, int n_jobs) {
     constexpr int kColumns = kLinearBlocks * kBlock, kPerThread = 4;
     constexpr int kThreadRows = kThreads / kBlock;  // rows that the threads cover at once
     __shared__ real input[kBlock][kLinearRows + 1];
@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(kThreads) linear_kernel(const LinearJob<real>*
     const int lane = threadIdx.x % kBlock, thread_row = threadIdx.x / kBlock;
     real sum[kPerThread][kPerThread] = {};
     for (int t = 0; t < job.n_terms; ++t) {
-        const LinearTerm<real> term = job.term[t];
+        const LinearTerm<real> term = terms[job.first_term + t];
         for (int block = 0; block < term.blocks; ++block) {
             for (int r = thread_row; r < kLinearRows; r += kThreadRows) {
                 const int row = first_row + r;
@@ -188,8 +188,8 @@ __global__ void energies_kernel(int n_local, const int* species, const double* r
 }
 
 template <class real>
-int linear(void* stream, const LinearJob<real>* jobs, int n_jobs, int n_blocks) {
-    return launch(linear_kernel<real>, n_blocks, kThreads, stream_of(stream), jobs, n_jobs);
+int linear(void* stream, const LinearJob<real>* jobs, const LinearTerm<real>* terms, int n_jobs, int n_blocks) {
+    return launch(linear_kernel<real>, n_blocks, kThreads, stream_of(stream), jobs, terms, n_jobs);
 }
 
 template <class real>

@@ -6,18 +6,26 @@
 
 namespace qdml {
 
+int DeviceSizes::widest_z() const {
+    int width = 0;
+    for (const Layer& layer : layers) width = std::max(width, layer.z);
+    return width;
+}
+
 template <class real>
-DeviceEvaluator<real>::DeviceEvaluator(const Model& model, const DeviceInterface& interface,
+DeviceEvaluator<real>::DeviceEvaluator(const Model& model, const EdgeShape& shape, const DeviceInterface& interface,
                                        const DeviceKernels<real>& kernels, int device)
-    : weights_(model),
-      context_(interface, device),
+    : context_(interface, device),
       kernels_(kernels),
-      device_weights_(weights_, context_),
-      list_(model, context_),
-      first_message_(context_),
+      device_weights_(context_),
+      list_(model, shape, context_),
+      plan_(context_),
       h_(context_),
       work_(context_),
       grad_z_(context_),
+      edge_(context_),
+      n_species_(shape.n_species),
+      first_message_(context_),
       atom_energy_(context_),
       row_virial_(context_),
       force_(context_),
@@ -37,31 +45,16 @@ DeviceEvaluator<real>::DeviceEvaluator(const Model& model, const DeviceInterface
       host_sent_(context_),
       sent_(context_),
       sent_index_(context_),
-      plan_(context_),
-      stages_(weights_.layers.size()),
-      readout_forward_(weights_.readout.size()),
-      readout_backward_(weights_.readout.size()),
       segments_(context_),
       own_grad_z_(context_),
       own_gradient_(context_),
       moment_(context_),
       position_(context_),
       centroid_(context_) {
-    for (const auto& layer : weights_.layers) {
-        h_stride_ = std::max({h_stride_, layer.node_in.width, layer.node_out.width});
-        z_widest_ = std::max(z_widest_, layer.z.width);
-        message_widest_ = std::max({message_widest_, layer.message_in.width, layer.message_out.width});
-        for (auto* buffers : {&z_, &message_, &gradient_, &kept_gradient_}) buffers->emplace_back(context_);
-    }
-    for (std::size_t k = 0; k < weights_.readout.size(); ++k) {
-        for (int n = 0; n < 2; ++n) readout_.emplace_back(context_);
-        readout_grad_.emplace_back(context_);
-    }
     partial_.reserve(kPartialSums * kTotals);
     totals_.reserve(kTotals);
     host_totals_.reserve(kTotals);
     host_bad_edge_.reserve(1);
-    make_first_message();
 }
 
 template <class real>
@@ -70,28 +63,38 @@ DeviceEvaluator<real>::~DeviceEvaluator() {
 }
 
 template <class real>
-LinearMap<real> DeviceEvaluator<real>::placed(LinearMap<real> map) const {
-    map.weight = device_weights_.at(map.weight);
-    return map;
+void DeviceEvaluator<real>::start(const std::vector<double>& reference, const std::vector<double>& scale,
+                                  DeviceSizes sizes) {
+    sizes_ = std::move(sizes);
+    for (const auto& linear : *readout_maps_) device_weights_.add(linear);
+    device_weights_.upload(reference, scale);
+    stages_.resize(n_layers());
+    for (std::size_t t = 0; t < n_layers(); ++t) {
+        for (auto* buffers : {&z_, &message_, &gradient_, &kept_gradient_}) buffers->emplace_back(context_);
+    }
+    readout_forward_.resize(readout_maps_->size());
+    readout_backward_.resize(readout_maps_->size());
+    for (std::size_t k = 0; k < readout_maps_->size(); ++k) {
+        for (int n = 0; n < 2; ++n) readout_.emplace_back(context_);
+        readout_grad_.emplace_back(context_);
+    }
 }
 
-/// Layer 0: the message of a sender depends on its species alone.
+/// The message of a sender in layer 0 depends on its species alone.
 template <class real>
-void DeviceEvaluator<real>::make_first_message() {
-    const auto& first = weights_.layers[0];
-    std::vector<int> species(static_cast<std::size_t>(weights_.n_species));
+void DeviceEvaluator<real>::make_first_message(const PackedLinear<real>& linear_in, const real* embedding,
+                                               int embedding_width) {
+    std::vector<int> species(static_cast<std::size_t>(n_species_));
     for (std::size_t s = 0; s < species.size(); ++s) species[s] = static_cast<int>(s);
     DeviceBuffer<int> rows(context_);
-    rows.upload(species.data(), weights_.n_species);
-    first_message_.reserve(std::int64_t(weights_.n_species) * first.message_in.width);
-    const Array embedding = {const_cast<real*>(device_weights_.at(weights_.embedding.data())), first.node_in.width,
-                             first.node_in};
+    rows.upload(species.data(), n_species_);
+    const LinearMap<real> map = device_weights_.at(linear_in.forward());
+    const int width = map.out_blocks * kBlock;
+    first_message_.reserve(std::int64_t(n_species_) * width);
     plan_.clear();
     Stage stage = plan_.begin();
-    auto* job = plan_.add(stage, rows.data(), weights_.n_species, 0,
-                          {first_message_.data(), first.message_in.width, first.message_in});
-    plan_.add_term(job, placed(first.linear_in[0].forward()), embedding, 0);
-    plan_.close(stage);
+    plan_.add(stage, rows.data(), n_species_, scalar_part(first_message_.data(), width, map.out_blocks),
+              {{map, scalar_part(const_cast<real*>(embedding), embedding_width, map.in_blocks)}});
     plan_.upload();
     run(stage);
     context_.synchronize();
@@ -99,12 +102,8 @@ void DeviceEvaluator<real>::make_first_message() {
 
 template <class real>
 void DeviceEvaluator<real>::run(const Stage& stage) const {
-    do_it(kernels_.linear(context_.stream(), plan_.data() + stage.first, stage.n_jobs, stage.n_blocks), "linear maps");
-}
-
-template <class real>
-DeviceMessages<real> DeviceEvaluator<real>::messages(std::size_t t) const {
-    return list_.messages(device_weights_.at(weights_.layers[t].radial.data()), weights_.n_knots, weights_.n_blocks, t == 0);
+    do_it(kernels_.linear(context_.stream(), plan_.jobs() + stage.first, plan_.terms(), stage.n_jobs, stage.n_blocks),
+          "linear maps");
 }
 
 template <class real>
@@ -118,30 +117,18 @@ void DeviceEvaluator<real>::find_nearest() {
           "nearest neighbours");
 }
 
-/// Sums of messages of the rows that the list holds.
-template <class real>
-void DeviceEvaluator<real>::forward(std::size_t t) {
-    const auto& shape = weights_.layers[t].shape;
-    do_it(kernels_.forward(context_.stream(), shape.l_in, shape.l_out, weights_.separated, messages(t),
-                           t == 0 ? first_message_.data() : message_[t].data(), work_.data()),
-          "messages");
-}
-
 /// From the sums of all atoms to features and, but for the last layer, the messages of the next.
 template <class real>
 void DeviceEvaluator<real>::next_messages(std::size_t t) {
-    const auto& layer = weights_.layers[t];
     run(stages_[t].sums_to_z);
-    do_it(kernels_.gate_forward(context_.stream(), layer.gate, list_.n_local(), z_[t].data(), layer.z.width, h_.data(),
-                                h_stride_),
-          "gate");
-    if (t + 1 < weights_.layers.size()) run(stages_[t].features_to_message);
+    gate_forward(t);
+    if (t + 1 < n_layers()) run(stages_[t].features_to_message);
 }
 
 template <class real>
 void DeviceEvaluator<real>::read_out() {
-    const std::size_t n_maps = weights_.readout.size();
-    const auto values = [&](std::size_t map) { return std::int64_t(list_.n_local()) * weights_.readout_blocks[map] * kBlock; };
+    const std::size_t n_maps = readout_maps_->size();
+    const auto values = [&](std::size_t map) { return std::int64_t(list_.n_local()) * (*readout_blocks_)[map] * kBlock; };
     for (std::size_t k = 0; k < n_maps; ++k) {
         run(readout_forward_[k]);
         if (k + 1 < n_maps) {
@@ -160,39 +147,6 @@ void DeviceEvaluator<real>::read_out() {
             do_it(kernels_.silu_backward(context_.stream(), values(k), readout_[2 * k - 2].data(), grad, grad), "read-out");
         }
     }
-}
-
-/// From dE/dh' of layer t to dE/dz.
-template <class real>
-void DeviceEvaluator<real>::gate_backward(std::size_t t) {
-    const auto& layer = weights_.layers[t];
-    do_it(kernels_.gate_backward(context_.stream(), layer.gate, list_.n_local(), z_[t].data(), h_.data(), h_stride_,
-                                 grad_z_.data(), layer.z.width),
-          "gate");
-}
-
-/// From dE/dz to G as the kernels want it.
-template <class real>
-void DeviceEvaluator<real>::out_backward(std::size_t t) {
-    run(stages_[t].z_to_gradient);
-    do_it(kernels_.to_tensors(context_.stream(), weights_.layers[t].sums, t > 0, list_.n_local(), sum_gradients(t).data),
-          "tensors");
-}
-
-/// Layer t >= 1 from G of the receivers, for the rows that the list holds: edge gradients and dE/dH.
-template <class real>
-void DeviceEvaluator<real>::backward(std::size_t t, EdgeGradient<real>* gradient) {
-    const auto& shape = weights_.layers[t].shape;
-    do_it(kernels_.backward(context_.stream(), shape.l_in, shape.l_out, weights_.separated, messages(t), message_[t].data(),
-                            gradient_[t].data(), work_.data(), gradient),
-          "gradients of messages");
-}
-
-template <class real>
-void DeviceEvaluator<real>::first_gradient(EdgeGradient<real>* gradient) {
-    do_it(kernels_.first_gradient(context_.stream(), weights_.layers[0].shape.l_out, messages(0), first_message_.data(),
-                                  work_.data(), gradient),
-          "gradients of messages");
 }
 
 template <class real>
@@ -248,12 +202,13 @@ void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, 
         do_it(context_.call().fill(context_.stream(), list_.bad_edge(), 0x7f, sizeof(int)), "clearing memory of the device");
         if (whole) geometry(true);
         if (whole && request.nearest) find_nearest();
+        start_features();
     });
-    const std::size_t n_layers = weights_.layers.size();
+    const std::size_t n_layers = this->n_layers();
     for (std::size_t t = 0; t < n_layers; ++t) {
         pass(false, false, [=] { forward(t); });
         segments_.add([=] { next_messages(t); });
-        if (t + 1 < n_layers) fill_ghosts(message_[t + 1], weights_.layers[t + 1].message_in.width);
+        if (t + 1 < n_layers) fill_ghosts(message_[t + 1], sizes_.layers[t + 1].message);
     }
     segments_.add([=] {
         read_out();
@@ -265,14 +220,14 @@ void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, 
         // what is there now belongs to the energy of the edge's own center
         const std::int64_t n_edges = list_.before(list_.n_local());
         do_it(context_.call().copy(context_.stream(), own_grad_z_.data(), grad_z_.data(),
-                                   static_cast<std::size_t>(n_local * weights_.layers.back().z.width) * sizeof(real)),
+                                   static_cast<std::size_t>(n_local * sizes_.layers.back().z) * sizeof(real)),
               "copying on the device");
         do_it(context_.call().copy(context_.stream(), own_gradient_.data(), list_.gradient(),
                                    static_cast<std::size_t>(n_edges) * sizeof(EdgeGradient<real>)),
               "copying on the device");
     }
     for (std::size_t t = n_layers; t-- > 1;) {
-        fill_ghosts(gradient_[t], weights_.layers[t].message_out.width);
+        fill_ghosts(gradient_[t], sizes_.layers[t].gradient);
         pass(true, false, [=] { backward(t, list_.gradient()); });
         segments_.add([=] {
             run(stages_[t].to_feature_gradient);

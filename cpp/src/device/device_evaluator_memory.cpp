@@ -9,9 +9,7 @@ namespace qdml {
 template <class real>
 int DeviceEvaluator<real>::max_exchange_width() const noexcept {
     int width = 0;
-    for (std::size_t t = 1; t < weights_.layers.size(); ++t) {
-        width = std::max({width, weights_.layers[t].message_in.width, weights_.layers[t].message_out.width});
-    }
+    for (const auto& layer : sizes_.layers) width = std::max({width, layer.message, layer.gradient});
     return width;
 }
 
@@ -21,16 +19,16 @@ std::int64_t DeviceEvaluator<real>::atom_bytes(std::int64_t n_local, std::int64_
                                                std::int64_t n_edges) const noexcept {
     using B = DeviceBuffer<real>;
     using D = DeviceBuffer<double>;
-    std::int64_t sum = DeviceList<real>::atom_bytes(n_local, n_total, n_edges) + B::bytes_for(n_local * h_stride_) +
-                       B::bytes_for(n_local * message_widest_) + B::bytes_for(n_local * z_widest_) + D::bytes_for(n_local) +
+    std::int64_t sum = DeviceList<real>::atom_bytes(n_local, n_total, n_edges) + B::bytes_for(n_local * sizes_.h) +
+                       B::bytes_for(n_local * sizes_.work) + B::bytes_for(n_local * sizes_.widest_z()) + D::bytes_for(n_local) +
                        D::bytes_for(9 * n_local) + D::bytes_for(3 * n_total) + D::bytes_for(9 * n_total);
-    for (std::size_t t = 0; t < weights_.layers.size(); ++t) {
-        const auto& layer = weights_.layers[t];
-        sum += B::bytes_for(n_local * layer.z.width);
-        if (t > 0) sum += B::bytes_for(n_total * layer.message_in.width) + B::bytes_for(n_total * layer.message_out.width);
+    for (std::size_t t = 0; t < n_layers(); ++t) {
+        const auto& layer = sizes_.layers[t];
+        sum += B::bytes_for(n_local * layer.z);
+        if (t > 0) sum += B::bytes_for(n_total * layer.message) + B::bytes_for(n_total * layer.gradient);
     }
-    for (std::size_t k = 1; k < weights_.readout_blocks.size(); ++k) {
-        sum += 3 * B::bytes_for(n_local * weights_.readout_blocks[k] * kBlock);
+    for (std::size_t k = 1; k < readout_blocks_->size(); ++k) {
+        sum += 3 * B::bytes_for(n_local * (*readout_blocks_)[k] * kBlock);
     }
     return sum;
 }
@@ -39,26 +37,45 @@ std::int64_t DeviceEvaluator<real>::atom_bytes(std::int64_t n_local, std::int64_
 template <class real>
 std::int64_t DeviceEvaluator<real>::centroid_bytes(std::int64_t n_local, std::int64_t n_total,
                                                    std::int64_t n_edges) const noexcept {
-    std::int64_t sum = DeviceBuffer<real>::bytes_for(n_local * weights_.layers.back().z.width) +
+    std::int64_t sum = DeviceBuffer<real>::bytes_for(n_local * sizes_.layers.back().z) +
                        2 * DeviceBuffer<EdgeGradient<real>>::bytes_for(n_edges) + DeviceBuffer<double>::bytes_for(n_total) +
                        DeviceBuffer<double>::bytes_for(9 * n_total);
-    for (std::size_t t = 1; t < weights_.layers.size(); ++t) {
-        sum += DeviceBuffer<real>::bytes_for(n_total * weights_.layers[t].message_out.width);
+    for (std::size_t t = 1; t < n_layers(); ++t) {
+        sum += DeviceBuffer<real>::bytes_for(n_total * sizes_.layers[t].gradient);
     }
     return sum;
+}
+
+/// Arrays over edges.
+template <class real>
+std::int64_t DeviceEvaluator<real>::edge_bytes(std::int64_t n_edges) const noexcept {
+    return DeviceList<real>::edge_bytes(n_edges) +
+           (sizes_.edge > 0 ? DeviceBuffer<real>::bytes_for(n_edges * sizes_.edge) : 0);
+}
+
+template <class real>
+void DeviceEvaluator<real>::reserve_edges(std::int64_t n_edges) {
+    list_.reserve(n_edges);
+    if (sizes_.edge > 0) edge_.reserve(n_edges * sizes_.edge);
+}
+
+template <class real>
+void DeviceEvaluator<real>::release_edges() noexcept {
+    list_.release_edges();
+    edge_.release();
 }
 
 template <class real>
 std::int64_t DeviceEvaluator<real>::memory_estimate(std::int64_t n_local, std::int64_t n_ghost,
                                                     std::int64_t n_edges) const noexcept {
     const std::int64_t atoms = atom_bytes(n_local, n_local + n_ghost, n_edges);
-    const std::int64_t all = atoms + DeviceList<real>::edge_bytes(n_edges);
+    const std::int64_t all = atoms + edge_bytes(n_edges);
     return memory_limit_ > 0 ? std::min(all, std::max(atoms, memory_limit_)) : all;
 }
 
 template <class real>
 std::int64_t DeviceEvaluator<real>::memory_allocated() const noexcept {
-    std::int64_t sum = list_.bytes() + h_.bytes() + work_.bytes() + grad_z_.bytes() + atom_energy_.bytes() +
+    std::int64_t sum = list_.bytes() + edge_.bytes() + h_.bytes() + work_.bytes() + grad_z_.bytes() + atom_energy_.bytes() +
                        row_virial_.bytes() + force_.bytes() + atom_virial_.bytes() + own_grad_z_.bytes() + own_gradient_.bytes() +
                        moment_.bytes() + nearest_distance_.bytes() + nearest_row_.bytes() + sent_.bytes() + sent_index_.bytes() + position_.bytes() + centroid_.bytes();
     for (const auto* buffers : {&z_, &message_, &gradient_, &kept_gradient_, &readout_, &readout_grad_}) {
@@ -70,16 +87,16 @@ std::int64_t DeviceEvaluator<real>::memory_allocated() const noexcept {
 template <class real>
 void DeviceEvaluator<real>::set_memory_limit(std::int64_t bytes) {
     memory_limit_ = bytes;
-    list_.release_edges();
+    release_edges();
 }
 
 /// Rows of the passes over the edges: boundaries of chunks that fit the memory limit, [0, n_local] where all edges do.
 template <class real>
 std::vector<int> DeviceEvaluator<real>::divide(const Graph& graph, bool centroid_virial) {
     const int n = graph.n_local;
-    const std::int64_t n_edges = list_.before(n), all = DeviceList<real>::edge_bytes(n_edges);
+    const std::int64_t n_edges = list_.before(n), all = edge_bytes(n_edges);
     if (memory_limit_ == 0) {
-        list_.reserve(n_edges);
+        reserve_edges(n_edges);
         return {0, n};
     }
     std::int64_t fixed = atom_bytes(n, graph.n_total, n_edges);
@@ -90,13 +107,13 @@ std::vector<int> DeviceEvaluator<real>::divide(const Graph& graph, bool centroid
     for (int i = 0; i < n; ++i) {
         const int first = chunk.back();
         widest_row = std::max(widest_row, list_.before(i + 1) - list_.before(i));
-        if (all > left && i > first && DeviceList<real>::edge_bytes(list_.before(i + 1) - list_.before(first)) > left) {
+        if (all > left && i > first && edge_bytes(list_.before(i + 1) - list_.before(first)) > left) {
             chunk.push_back(i);
         }
         largest = std::max(largest, list_.before(i + 1) - list_.before(chunk.back()));
     }
     chunk.push_back(n);
-    const std::int64_t least = fixed + (centroid_virial ? all : DeviceList<real>::edge_bytes(widest_row));
+    const std::int64_t least = fixed + (centroid_virial ? all : edge_bytes(widest_row));
     if (least > memory_limit_) {
         throw Error("memory_limit", "the arrays on " + context_.name() + " for " + std::to_string(n) + " local atoms, " +
                                         std::to_string(graph.n_total - n) + " ghosts and " + std::to_string(n_edges) +
@@ -105,8 +122,8 @@ std::vector<int> DeviceEvaluator<real>::divide(const Graph& graph, bool centroid
                                         std::to_string(memory_limit_) +
                                         "; raise the limit or divide the atoms among more GPUs");
     }
-    if (list_.bytes() - DeviceList<real>::atom_bytes(n, graph.n_total, n_edges) > left) list_.release_edges();
-    list_.reserve(largest);
+    if (list_.bytes() + edge_.bytes() - DeviceList<real>::atom_bytes(n, graph.n_total, n_edges) > left) release_edges();
+    reserve_edges(largest);
     return chunk;
 }
 
@@ -114,20 +131,18 @@ std::vector<int> DeviceEvaluator<real>::divide(const Graph& graph, bool centroid
 template <class real>
 void DeviceEvaluator<real>::prepare(const Graph& graph, const Request& request, bool changed) {
     const std::int64_t n_local = graph.n_local, n_total = graph.n_total;
-    std::int64_t widest = 0;
-    for (std::size_t t = 0; t < weights_.layers.size(); ++t) {
-        const auto& layer = weights_.layers[t];
-        z_[t].reserve(n_local * layer.z.width);
+    for (std::size_t t = 0; t < n_layers(); ++t) {
+        const auto& layer = sizes_.layers[t];
+        z_[t].reserve(n_local * layer.z);
         if (t == 0) continue;
-        message_[t].reserve(n_total * layer.message_in.width);
-        gradient_[t].reserve(n_total * layer.message_out.width);
-        widest = std::max<std::int64_t>({widest, layer.message_in.width, layer.message_out.width});
+        message_[t].reserve(n_total * layer.message);
+        gradient_[t].reserve(n_total * layer.gradient);
     }
-    h_.reserve(n_local * h_stride_);
-    work_.reserve(n_local * message_widest_);
-    grad_z_.reserve(n_local * z_widest_);
-    for (std::size_t k = 0; k < weights_.readout.size(); ++k) {
-        const std::int64_t n = n_local * weights_.readout_blocks[k + 1] * kBlock;
+    h_.reserve(n_local * sizes_.h);
+    work_.reserve(n_local * sizes_.work);
+    grad_z_.reserve(n_local * sizes_.widest_z());
+    for (std::size_t k = 0; k < readout_maps_->size(); ++k) {
+        const std::int64_t n = n_local * (*readout_blocks_)[k + 1] * kBlock;
         readout_[2 * k].reserve(n);
         readout_[2 * k + 1].reserve(n);
         readout_grad_[k].reserve(n);
@@ -137,30 +152,30 @@ void DeviceEvaluator<real>::prepare(const Graph& graph, const Request& request, 
     force_.reserve(3 * n_total);
     host_force_.reserve(3 * n_total);
     host_energy_.reserve(n_local);
-    host_rows_.reserve(n_total * widest);
+    host_rows_.reserve(n_total * max_exchange_width());
     if (request.atom_virial || request.centroid_virial) host_virial_.reserve(9 * n_total);
     if (request.atom_virial) atom_virial_.reserve(9 * n_total);
     if (request.nearest) {
-        nearest_distance_.reserve(n_local * weights_.n_species);
-        nearest_row_.reserve(n_local * weights_.n_species);
-        host_distance_.reserve(n_local * weights_.n_species);
-        host_row_.reserve(n_local * weights_.n_species);
+        nearest_distance_.reserve(n_local * n_species_);
+        nearest_row_.reserve(n_local * n_species_);
+        host_distance_.reserve(n_local * n_species_);
+        host_row_.reserve(n_local * n_species_);
     }
     if (request.centroid_virial) {
         const std::int64_t n_edges = list_.before(graph.n_local);
-        own_grad_z_.reserve(n_local * weights_.layers.back().z.width);
+        own_grad_z_.reserve(n_local * sizes_.layers.back().z);
         own_gradient_.reserve(n_edges);
         moment_.reserve(n_edges);
         position_.reserve(n_total);
         centroid_.reserve(9 * n_total);
-        for (std::size_t t = 1; t < weights_.layers.size(); ++t) {
-            kept_gradient_[t].reserve(n_total * weights_.layers[t].message_out.width);
+        for (std::size_t t = 1; t < n_layers(); ++t) {
+            kept_gradient_[t].reserve(n_total * sizes_.layers[t].gradient);
         }
     }
     if (!changed && planned_generation_ == context_.generation()) return;
-    for (std::size_t t = 1; t < weights_.layers.size(); ++t) {
-        message_[t].zero(n_total * weights_.layers[t].message_in.width);
-        gradient_[t].zero(n_total * weights_.layers[t].message_out.width);
+    for (std::size_t t = 1; t < n_layers(); ++t) {
+        message_[t].zero(n_total * sizes_.layers[t].message);
+        gradient_[t].zero(n_total * sizes_.layers[t].gradient);
     }
     make_plan();
     planned_generation_ = context_.generation();
@@ -173,7 +188,7 @@ void DeviceEvaluator<real>::collect(const Graph& graph, const Request& request, 
     totals_.download(host_totals_.data(), kTotals);
     if (request.atom_energy) atom_energy_.download(host_energy_.data(), n_local);
     if (request.atom_virial) atom_virial_.download(host_virial_.data(), 9 * n_total);
-    const std::int64_t n_nearest = request.nearest ? n_local * weights_.n_species : 0;
+    const std::int64_t n_nearest = request.nearest ? n_local * n_species_ : 0;
     if (n_nearest > 0) {
         nearest_distance_.download(host_distance_.data(), n_nearest);
         nearest_row_.download(host_row_.data(), n_nearest);
@@ -198,9 +213,9 @@ void DeviceEvaluator<real>::collect(const Graph& graph, const Request& request, 
 /// As Evaluator::centroid_virial, with G kept aside while each axis overwrites it.
 template <class real>
 void DeviceEvaluator<real>::centroid_virial(const Graph& graph, Exchange* exchange, Result& result) {
-    const std::size_t n_layers = weights_.layers.size();
+    const std::size_t n_layers = this->n_layers();
     const std::int64_t n_local = list_.n_local(), n_total = list_.n_total();
-    const auto width = [&](std::size_t t) { return weights_.layers[t].message_out.width; };
+    const auto width = [&](std::size_t t) { return sizes_.layers[t].gradient; };
     for (std::size_t t = 1; t < n_layers; ++t) {
         do_it(context_.call().copy(context_.stream(), kept_gradient_[t].data(), gradient_[t].data(),
                                    static_cast<std::size_t>(n_total * width(t)) * sizeof(real)),
@@ -220,7 +235,7 @@ void DeviceEvaluator<real>::centroid_virial(const Graph& graph, Exchange* exchan
                                            gradient_[t].data()),
                   "centroid virials");
         };
-        do_it(kernels_.scale_rows(context_.stream(), n_local, weights_.layers.back().z.width, position_.data(),
+        do_it(kernels_.scale_rows(context_.stream(), n_local, sizes_.layers.back().z, position_.data(),
                                   own_grad_z_.data(), grad_z_.data()),
               "centroid virials");
         do_it(kernels_.scale_edges(context_.stream(), list_.n_local(), list_.list_start(), list_.row_end(), position_.data(),

@@ -6,17 +6,14 @@
 #include <climits>
 #include <cmath>
 
-#include "edges.hpp"
 #include "zbl.hpp"
 
 namespace qdml {
 
 template <class real>
-DeviceList<real>::DeviceList(const Model& model, DeviceContext& context)
+DeviceList<real>::DeviceList(const Model& model, const EdgeShape& shape, DeviceContext& context)
     : context_(context),
-      n_species_(static_cast<int>(model.info.species.size())),
-      cutoff_(model.architecture.cutoff),
-      knots_(model.architecture.knots),
+      shape_(shape),
       zbl_(context),
       device_species_(context),
       order_(context),
@@ -55,9 +52,9 @@ DeviceList<real>::DeviceList(const Model& model, DeviceContext& context)
 template <class real>
 void DeviceList<real>::check_species(const Graph& graph) const {
     for (int i = 0; i < graph.n_total; ++i) {
-        if (graph.species[i] < -1 || graph.species[i] >= n_species_) {
+        if (graph.species[i] < -1 || graph.species[i] >= shape_.n_species) {
             throw Error("graph_invalid", "atom " + std::to_string(i) + " has species " + std::to_string(graph.species[i]) +
-                                             ", the model has 0.." + std::to_string(n_species_ - 1));
+                                             ", the model has 0.." + std::to_string(shape_.n_species - 1));
         }
     }
     for (int i = 0; graph.owner != nullptr && i < graph.n_total - graph.n_local; ++i) {
@@ -143,7 +140,7 @@ CellGrid DeviceList<real>::make_grid(const Graph& graph) const {
         }
     }
     CellGrid grid = {};
-    double width = cutoff_ + graph.skin;
+    double width = shape_.cutoff + graph.skin;
     for (;; width *= 1.26) {  // twice the volume
         double n_cells = 1;
         for (int axis = 0; axis < 3; ++axis) {
@@ -198,7 +195,7 @@ bool DeviceList<real>::make_list(const Graph& graph) {
                                   scratch_.data()),
                    what);
     d.n_local = n_local_;
-    d.reach = cutoff_ + graph.skin;
+    d.reach = shape_.cutoff + graph.skin;
     d.position = position_.data();
     d.species = device_species_.data();
     d.cell_start = cell_start_.data();
@@ -253,7 +250,7 @@ template <class real>
 void DeviceList<real>::sort_by_species() {
     std::vector<int> order;
     species_start_.assign(1, 0);
-    for (int s = 0; s < n_species_; ++s) {
+    for (int s = 0; s < shape_.n_species; ++s) {
         for (int i = 0; i < n_local_; ++i) {
             if (species_[static_cast<std::size_t>(i)] == s) order.push_back(i);
         }

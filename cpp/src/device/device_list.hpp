@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "edges.hpp"
 #include "memory.hpp"
 #include "model.hpp"
 
@@ -12,7 +13,7 @@ namespace qdml {
 template <class real>
 class DeviceList {
 public:
-    DeviceList(const Model& model, DeviceContext& context);
+    DeviceList(const Model& model, const EdgeShape& shape, DeviceContext& context);
 
     /// Take over species and neighbours of `graph`, or make its list. True if they differ from those before: then
     /// addresses and counts do too. Throws Error `graph_invalid` for what cannot be a graph.
@@ -30,6 +31,9 @@ public:
     int n_total() const noexcept { return n_total_; }
     /// Edges of the rows before `row`.
     std::int64_t before(int row) const { return row_start_[static_cast<std::size_t>(row)]; }
+    /// Edges of the rows that are held, the first of them, and their number.
+    std::int64_t first_edge() const noexcept { return first_edge_; }
+    std::int64_t n_held() const { return before(last_) - first_edge_; }
     /// Local atoms of the model sorted by species, and where each species starts [S + 1].
     const int* order() const noexcept { return order_.data(); }
     const std::vector<int>& species_start() const noexcept { return species_start_; }
@@ -60,9 +64,7 @@ private:
     void upload_positions(const Graph& graph);
 
     DeviceContext& context_;
-    int n_species_;
-    double cutoff_;
-    int knots_;
+    EdgeShape shape_;
     int n_local_ = -1, n_total_ = -1;
     std::int64_t list_number_ = 0;
     bool is_made_ = false, has_owner_ = false;  ///< here, from positions; ghosts have owners on this rank

@@ -42,14 +42,15 @@ DeviceEdges<real> DeviceList<real>::edges(double* atom_energy) const {
     DeviceEdges<real> d = {};
     d.first = first_;
     d.n_rows = last_ - first_;
-    d.n_species = n_species_;
+    d.n_species = shape_.n_species;
     d.species = device_species_.data();
     d.list_start = list_start_.data();
     d.neighbor = device_neighbor_.data();
     d.vector = is_made_ ? nullptr : vector_.data() - 3 * first_edge_;
     d.position = position_.data();
-    d.cutoff = cutoff_;
-    d.knots = knots_;
+    d.cutoff = shape_.cutoff;
+    d.knots = shape_.knots;
+    d.spline = shape_.spline;
     if (n_zbl_ > 0) {
         d.zbl_r_max = zbl_.data();
         d.zbl_charge = zbl_.data() + n_zbl_;

@@ -17,7 +17,7 @@
 namespace qdml {
 
 /// Changes whenever anything in this header does.
-constexpr int kDeviceInterface = 3;
+constexpr int kDeviceInterface = 4;
 /// The one exported symbol, a function of type DeviceEntry.
 constexpr const char* kDeviceEntry = "qdml_device_interface";
 
@@ -39,13 +39,10 @@ struct LinearTerm {
     int stride;
 };
 
-constexpr int kMostTerms = 8;  ///< seven slots of degree 2 in a separated layer 3 -> 3, and the self-connection
-
-/// out = Σ_terms in · weight for `components` rows of each of `n_atoms` atoms.
+/// out = Σ_terms in · weight for `components` rows of each of `n_atoms` atoms; zero without terms.
 template <class real>
 struct LinearJob {
-    LinearTerm<real> term[kMostTerms];
-    int n_terms;
+    int first_term, n_terms;
     int components;
     const int* atoms;  ///< [n_atoms]; device
     int n_atoms;
@@ -78,6 +75,7 @@ struct DeviceEdges {
     const double* position;           ///< [n_total][3]
     double cutoff;
     int knots;
+    Spline spline;
     const double *zbl_r_max, *zbl_charge, *zbl_inverse_a;  ///< [S][S], null without ZBL
     // made by geometry
     double* distance;          ///< [n_list] scratch: r², Å², infinite beyond the cutoff
@@ -147,8 +145,8 @@ struct DeviceKernels {
                     const real* g, real* out, EdgeGradient<real>* gradient);
     int (*first_gradient)(void* stream, int l_out, const DeviceMessages<real>&, const real* h, const real* g,
                           EdgeGradient<real>* gradient);
-    /// jobs [n_jobs] on the device, n_blocks of all of them.
-    int (*linear)(void* stream, const LinearJob<real>* jobs, int n_jobs, int n_blocks);
+    /// jobs [n_jobs] on the device, n_blocks of all of them; their terms are numbered over all jobs of a plan.
+    int (*linear)(void* stream, const LinearJob<real>* jobs, const LinearTerm<real>* terms, int n_jobs, int n_blocks);
     /// Rows of n atoms: z with z_width values, h with h_width.
     int (*gate_forward)(void* stream, const GateShape&, int n, const real* z, int z_width, real* h, int h_width);
     int (*gate_backward)(void* stream, const GateShape&, int n, const real* z, const real* grad_h, int h_width,
@@ -163,7 +161,7 @@ struct DeviceKernels {
     int (*forces)(void* stream, const DeviceForces<real>&);
     /// Per row and species the first neighbour in the order of distances: Å or 0, and its row. [n_local][S]
     int (*nearest)(void* stream, const DeviceEdges<real>&, double* distance, int* row);
-    /// Row g of `to` = row owner[g] of `from`.
+    /// Row g of `to` = row owner[g] of `from`; untouched where that is negative.
     int (*copy_rows)(void* stream, int n_ghost, int width, const int* owner, const real* from, real* to);
     /// out row = factor[row] · in row.
     int (*scale_rows)(void* stream, std::int64_t n_rows, int width, const double* factor, const real* in, real* out);

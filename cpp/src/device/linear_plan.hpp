@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "memory.hpp"
+#include "paths/weights.hpp"
 #include "weights.hpp"
 
 namespace qdml {
@@ -14,40 +15,58 @@ struct Stage {
     int first = 0, n_jobs = 0, n_blocks = 0;
 };
 
-/// A feature array: values per atom and layout.
+/// One irrep of an array on the device: component m of block b of atom a is at data + a · width + b · stride + m · 16.
 template <class real>
-struct FeatureArray {
+struct FeaturePart {
     real* data;
     std::int64_t width;
-    FeatureLayout layout;
+    int degree, blocks, stride;
 };
+
+/// Part of rows of `width` values; of degree l and, with separated sums, a slot.
+template <class real>
+FeaturePart<real> part_of(real* rows, std::int64_t width, const FeatureLayout& layout, int l, int slot = 0) {
+    const DegreeLayout& d = layout.degree[static_cast<std::size_t>(l)];
+    return {rows + d.offset + slot * (2 * l + 1) * kBlock, width, l, d.blocks, d.stride};
+}
+
+template <class real>
+FeaturePart<real> part_of(real* rows, std::int64_t width, const IrrepsLayout::Part& part) {
+    return {rows + part.offset, width, part.degree, part.blocks, part.stride()};
+}
+
+/// Scalars alone.
+template <class real>
+FeaturePart<real> scalar_part(real* rows, std::int64_t width, int blocks) {
+    return {rows, width, 0, blocks, kBlock};
+}
 
 /// Collects jobs and hands them to the device together.
 template <class real>
 class LinearPlan {
 public:
-    explicit LinearPlan(DeviceContext& context) : device_jobs_(context) {}
+    /// One map, its weights on the device, and what it reads.
+    struct Term {
+        LinearMap<real> map;
+        FeaturePart<real> from;
+    };
 
-    void clear() { jobs_.clear(); }
+    explicit LinearPlan(DeviceContext& context) : device_jobs_(context), device_terms_(context) {}
+
+    void clear();
     Stage begin() const { return {static_cast<int>(jobs_.size()), 0, 0}; }
-    /// A job for `n` atoms (device indices `atoms`) of degree l into `to`, slot `slot` of separated sums; no terms yet.
-    /// Null if there are no atoms.
-    LinearJob<real>* add(Stage& stage, const int* atoms, int n, int l, const FeatureArray<real>& to, int slot = 0);
-    /// Finish the latest job: its number of blocks is known.
-    void close(Stage& stage);
-    static void add_term(LinearJob<real>* job, const LinearMap<real>& map, const FeatureArray<real>& from, int l,
-                         int slot = 0);
-
-    void upload() { device_jobs_.upload(jobs_.data(), static_cast<std::int64_t>(jobs_.size())); }
-    const LinearJob<real>* data() const noexcept { return device_jobs_.data(); }
+    /// A job of the latest stage: `to` of `n` atoms (device indices `atoms`) = the sum of the terms; zero without any.
+    void add(Stage& stage, const int* atoms, int n, const FeaturePart<real>& to, const std::vector<Term>& terms);
+    void upload();
+    const LinearJob<real>* jobs() const noexcept { return device_jobs_.data(); }
+    const LinearTerm<real>* terms() const noexcept { return device_terms_.data(); }
 
 private:
     std::vector<LinearJob<real>> jobs_;
+    std::vector<LinearTerm<real>> terms_;
     DeviceBuffer<LinearJob<real>> device_jobs_;
+    DeviceBuffer<LinearTerm<real>> device_terms_;
 };
-
-/// A layout of scalars alone: blocks of 16 channels one after the other.
-FeatureLayout scalar_layout(int blocks);
 
 extern template class LinearPlan<float>;
 extern template class LinearPlan<double>;
