@@ -29,15 +29,20 @@ ROOT = Path(__file__).resolve().parents[1]
 EMULATED = "cpp/tests/emulation/libqdml_cuda_emulated.so"
 COMPILED = "cpp/src/cuda/libqdml_cuda.so"
 # model, precision, atoms; the first rows matter most should the time run out
+SEVENNET = "potentials/cdse/cdse-pbe-sevennet.qdml"
 ROWS = [
     ("std", "mixed", 1000),
     ("std", "mixed", 10000),
+    (SEVENNET, "mixed", 1000),
+    (SEVENNET, "mixed", 10000),
     ("std", "mixed", 100000),
     ("fast", "mixed", 10000),
     ("fast", "mixed", 100000),
     ("std", "double", 10000),
+    (SEVENNET, "mixed", 100000),
     ("std", "mixed", 1000000),
 ]
+EMULATED_ROWS = [("small", "mixed", 8), ("tests/golden/sevennet.qdml", "mixed", 8)]
 SANITIZED = "the device engine equals the CPU engine*"
 
 
@@ -141,7 +146,7 @@ def contract(session: Session) -> str:
 
 
 def sanitizer(tool: str) -> Any:
-    """compute-sanitizer over the comparison of all pairs of degrees."""
+    """compute-sanitizer over the comparisons with the CPU, both families."""
 
     def work(session: Session) -> str:
         if session.options.emulated:
@@ -170,7 +175,7 @@ def lammps(session: Session) -> str:
 
 def speed(session: Session) -> str:
     """Rows of qdml_steps on the card, each with a CPU row of the same model where that is quick."""
-    rows = [("small", "mixed", 8)] if session.options.emulated else ROWS
+    rows = EMULATED_ROWS if session.options.emulated else ROWS
     program = session.build / "cpp/tests/qdml_steps"
     for model, precision, atoms in rows:
         for device in ("gpu", "cpu"):

@@ -3,9 +3,10 @@
 ///
 ///     qdml_steps cpu|gpu mixed|double MODEL N_ATOMS SECONDS
 ///
-/// MODEL is std (l_max 2, 64 channels, 3 layers), fast (l_max 1) or small (for trying out). The crystal is that of docs/benchmarks.md:
-/// periodic zinc blende, a = 6.05 Å, displaced by 0.15 Å, cutoff 6.9 Å. On a GPU a step sends positions and makes its edges from a
-/// list with a skin of 1 Å that is new in every 20th step, with ghosts on the card; on a CPU the list is made outside the time.
+/// MODEL is std (l_max 2, 64 channels, 3 layers), fast (l_max 1), small (for trying out), all with cutoff 6.9 Å, or the
+/// file of a potential that knows Cd and Se. The crystal is that of docs/benchmarks.md: periodic zinc blende, a = 6.05 Å,
+/// displaced by 0.15 Å. On a GPU a step sends positions and makes its edges from a list with a skin of 1 Å that is new in
+/// every 20th step, with ghosts on the card; on a CPU the list is made outside the time.
 #include <unistd.h>
 
 #include <chrono>
@@ -24,8 +25,16 @@ namespace {
 constexpr double kLattice = 6.05, kDisplacement = 0.15, kCutoff = 6.9, kSkin = 1.0;  // Å
 constexpr int kStepsPerList = 20;
 
+/// Number of an element in the species of a potential.
+int species_of(const qdml::Engine& engine, const char* element) {
+    const auto& known = engine.info().species;
+    const auto found = std::find(known.begin(), known.end(), element);
+    if (found == known.end()) throw qdml::Error("value_invalid", std::string("the potential does not know ") + element);
+    return static_cast<int>(found - known.begin());
+}
+
 /// At least n atoms in whole cells.
-qdml_test::Structure crystal(int n) {
+qdml_test::Structure crystal(int n, int cation, int anion) {
     int repeat = 1;
     while (8 * repeat * repeat * repeat < n) ++repeat;
     const double site[8][3] = {{0, 0, 0},          {0, .5, .5},         {.5, 0, .5},         {.5, .5, 0},
@@ -39,7 +48,7 @@ qdml_test::Structure crystal(int n) {
             for (int axis = 0; axis < 3; ++axis) {
                 s.positions.push_back(kLattice * (at[axis] + site[k][axis]) + displaced(generator));
             }
-            s.species.push_back(k / 4);
+            s.species.push_back(k < 4 ? cation : anion);
         }
     }
     for (int k = 0; k < 9; ++k) s.cell[k] = k % 4 == 0 ? kLattice * repeat : 0.0;
@@ -52,9 +61,9 @@ struct WithGhosts {
     std::vector<int> species, owner;
 };
 
-WithGhosts with_ghosts(const qdml_test::Structure& s) {
+WithGhosts with_ghosts(const qdml_test::Structure& s, double cutoff) {
     WithGhosts g = {s.positions, s.species, {}};
-    const double reach = kCutoff + kSkin, length = s.cell[0];
+    const double reach = cutoff + kSkin, length = s.cell[0];
     const int images = int(reach / length) + 1;
     for (int c = 0; c < (2 * images + 1) * (2 * images + 1) * (2 * images + 1); ++c) {
         const int n = 2 * images + 1;
@@ -80,14 +89,16 @@ WithGhosts with_ghosts(const qdml_test::Structure& s) {
 
 int main(int argc, char** argv) {
     if (argc != 6) {
-        std::fprintf(stderr, "usage: qdml_steps cpu|gpu mixed|double std|fast|small N_ATOMS SECONDS\n");
+        std::fprintf(stderr, "usage: qdml_steps cpu|gpu mixed|double std|fast|small|FILE N_ATOMS SECONDS\n");
         return 2;
     }
-    const bool on_gpu = std::strcmp(argv[1], "gpu") == 0, small = std::strcmp(argv[3], "small") == 0;
+    const std::string model = argv[3];
+    const bool on_gpu = std::strcmp(argv[1], "gpu") == 0, small = model == "small";
+    const bool is_random = small || model == "std" || model == "fast";
     const auto precision = std::strcmp(argv[2], "double") == 0 ? qdml::Precision::float64 : qdml::Precision::mixed;
     const double seconds = std::atof(argv[5]);
     qdml_test::Options o;
-    o.l_max = std::strcmp(argv[3], "std") == 0 ? 2 : 1;
+    o.l_max = model == "std" ? 2 : 1;
     o.channels = o.message_channels = small ? 16 : 64;
     o.layers = small ? 2 : 3;
     o.cutoff = kCutoff;
@@ -95,13 +106,15 @@ int main(int argc, char** argv) {
     o.readout = {16};
     o.zbl = false;
     const qdml_test::TemporaryFile file("steps.qdml");
-    qdml_test::write_random_model(file.path, o);
+    if (is_random) qdml_test::write_random_model(file.path, o);
     try {
-        qdml::Engine engine(file.path, precision, {on_gpu ? qdml::Device::gpu : qdml::Device::cpu, 0});
-        const auto s = crystal(std::atoi(argv[4]));
-        const auto ghosts = with_ghosts(s);
+        const qdml::DeviceChoice choice = {on_gpu ? qdml::Device::gpu : qdml::Device::cpu, 0};
+        qdml::Engine engine(is_random ? file.path : model, precision, choice);
+        const double cutoff = engine.info().cutoff;
+        const auto s = crystal(std::atoi(argv[4]), species_of(engine, "Cd"), species_of(engine, "Se"));
+        const auto ghosts = with_ghosts(s, cutoff);
         qdml::NeighborList list;
-        if (!on_gpu) list = s.neighbors(kCutoff);
+        if (!on_gpu) list = s.neighbors(cutoff);
         qdml::Result result;
         const auto step = [&](int number) {
             qdml::Graph graph;

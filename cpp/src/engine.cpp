@@ -4,6 +4,7 @@
 
 #include "cartesian_evaluator.hpp"
 #include "device/device_cartesian.hpp"
+#include "device/device_paths.hpp"
 #include "device/library.hpp"
 #include "engine_impl.hpp"
 #include "instruction_set.hpp"
@@ -53,6 +54,9 @@ std::unique_ptr<AnyEvaluator> make_evaluator(const Model& model, const Kernels<r
 template <class real>
 std::unique_ptr<DeviceEvaluator<real>> make_device_evaluator(const Model& model, const DeviceInterface& interface,
                                                              const DeviceKernels<real>& kernels, int index) {
+    if (model.paths) {
+        return std::make_unique<DevicePaths<real>>(model, interface, kernels, index);
+    }
     return std::make_unique<DeviceCartesian<real>>(model, interface, kernels, index);
 }
 
@@ -64,10 +68,6 @@ std::unique_ptr<AnyEvaluator> find_device(const Model& model, Precision precisio
         return made;
     };
     try {
-        if (model.paths) {
-            throw Error("device_unavailable",
-                        "potentials of kind " + model.kind + " run on the CPU only; use 'device cpu'");
-        }
         const ChosenDevice chosen = choose_device(choice.local_rank);
         const DeviceInterface& interface = *chosen.interface;
         return precision == Precision::mixed

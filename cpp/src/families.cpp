@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/// The table of architectures: a new kind is a line here and a branch of make_evaluator (engine.cpp).
+/// The table of architectures: a new kind is a line here, and a branch of make_evaluator and make_device_evaluator
+/// (engine.cpp).
 #include "families.hpp"
 
 #include "cartesian.hpp"

@@ -121,6 +121,21 @@ inline Domain make_domain(const Structure& s, const qdml::NeighborList& list, co
     return d;
 }
 
+/// Two halves of the atoms, by x, on the first and the last of three ranks; the second owns nothing.
+inline std::vector<Domain> three_domains(const Structure& s, const qdml::NeighborList& list) {
+    std::vector<int> rank_of;
+    std::vector<std::vector<int>> mine(3);
+    for (int i = 0; i < s.n(); ++i) {
+        rank_of.push_back(s.positions[std::size_t(3 * i)] < s.cell[0] / 2 ? 0 : 2);
+        mine[std::size_t(rank_of.back())].push_back(i);
+    }
+    std::vector<Domain> domains;
+    for (int rank = 0; rank < 3; ++rank) {
+        domains.push_back(make_domain(s, list, mine[std::size_t(rank)], rank_of, rank));
+    }
+    return domains;
+}
+
 /// All ranks meet here; each waits until the owners' rows of the same call are posted.
 class Meeting {
 public:

@@ -41,28 +41,72 @@ struct Options {
     std::vector<int> degrees = {};  ///< l_out of every layer, instead of l_max and layers
 };
 
-/// Write a potential for Cd, Se, Cl with random tensors, linear maps scaled by their fan-in.
-inline void write_random_model(const std::string& path, const Options& o) {
-    using nlohmann::json;
-    std::mt19937 generator(o.seed);
-    std::normal_distribution<double> normal;
-    json header;
-    std::vector<double> data;
-    const auto add = [&](const std::string& name, const std::vector<int>& shape, auto make) {
+/// Random tensors of a potential for Cd, Se, Cl, and its file.
+class RandomTensors {
+public:
+    explicit RandomTensors(unsigned seed) : generator_(seed) {}
+
+    double normal() { return normal_(generator_); }
+    template <class Make>
+    void add(const std::string& name, const std::vector<std::int64_t>& shape, const Make& make) {
         std::size_t count = 1;
-        for (const int extent : shape) {
+        for (const auto extent : shape) {
             count *= static_cast<std::size_t>(extent);
         }
-        const std::size_t begin = data.size() * 8;
+        const std::size_t begin = data_.size() * 8;
         for (std::size_t i = 0; i < count; ++i) {
-            data.push_back(make(i));
+            data_.push_back(make(i));
         }
-        header[name] = {{"dtype", "F64"}, {"shape", shape}, {"data_offsets", {begin, data.size() * 8}}};
-    };
-    const auto linear = [&](const std::string& name, const std::vector<int>& shape) {
+        header_[name] = {{"dtype", "F64"}, {"shape", shape}, {"data_offsets", {begin, data_.size() * 8}}};
+    }
+    /// A linear map scaled by its fan-in.
+    void linear(const std::string& name, const std::vector<std::int64_t>& shape) {
         const double scale = 1 / std::sqrt(double(shape[shape.size() - 2]));
-        add(name, shape, [&](std::size_t) { return scale * normal(generator); });
-    };
+        add(name, shape, [&](std::size_t) { return scale * normal(); });
+    }
+    void add_energies() {
+        add("energy.reference", {3}, [&](std::size_t i) { return -100.0 - 3.0 * double(i); });
+        add("energy.scale", {3}, [&](std::size_t i) { return 0.6 + 0.2 * double(i); });
+    }
+    void add_zbl() {
+        const double r[3] = {1.6, 2.0, 1.4};
+        add("zbl.r_max", {3, 3}, [&](std::size_t i) { return (r[i / 3] + r[i % 3]) / 2; });
+    }
+    void write(const std::string& path, const nlohmann::json& architecture, int format) {
+        using nlohmann::json;
+        const json document = {{"format", format},
+                               {"tool", "C++ tests"},
+                               {"architecture", architecture},
+                               {"species", {"Cd", "Se", "Cl"}},
+                               {"units", {{"length", "angstrom"}, {"energy", "eV"}}},
+                               {"level_of_theory", "none"},
+                               {"training", json::object()},
+                               {"distances_seen", json::object()},
+                               {"proof", nullptr},
+                               {"parent", nullptr},
+                               {"description", ""}};
+        // the entries are sorted by name, the data are not: offsets say where each tensor lies
+        header_["__metadata__"] = {{"qdml", document.dump()}};
+        std::string text = header_.dump();
+        text.append((8 - text.size() % 8) % 8, ' ');
+        const std::uint64_t length = text.size();
+        std::ofstream out(path, std::ios::binary);
+        out.write(reinterpret_cast<const char*>(&length), 8);
+        out.write(text.data(), std::streamsize(text.size()));
+        out.write(reinterpret_cast<const char*>(data_.data()), std::streamsize(data_.size() * 8));
+    }
+
+private:
+    std::mt19937 generator_;
+    std::normal_distribution<double> normal_;
+    nlohmann::json header_;
+    std::vector<double> data_;
+};
+
+/// Write a Cartesian potential.
+inline void write_random_model(const std::string& path, const Options& o) {
+    using nlohmann::json;
+    RandomTensors tensors(o.seed);
     json layers = json::array();
     int l_in = 0;
     const int f = o.channels, c = o.message_channels;
@@ -86,9 +130,9 @@ inline void write_random_model(const std::string& path, const Options& o) {
         const int terms = qdml::n_terms(l_in, l_out);
         std::vector<double> amplitude(std::size_t(4 * terms * c));
         for (auto& a : amplitude) {
-            a = 0.5 * normal(generator);
+            a = 0.5 * tensors.normal();
         }
-        add(p + "radial", {o.knots + 3, terms, c}, [&](std::size_t i) {
+        tensors.add(p + "radial", {o.knots + 3, terms, c}, [&](std::size_t i) {
             const std::size_t row = std::size_t(terms * c), m = i / row;
             const double x = std::fabs(double(m) - 1) / o.knots;
             double sum = 0;
@@ -100,57 +144,35 @@ inline void write_random_model(const std::string& path, const Options& o) {
         for (int l = 0; l <= std::max(l_in, l_out); ++l) {
             const std::string degree = ".l" + std::to_string(l) + ".weight";
             const int width = l == 0 ? f * (l_out + 1) : f;
-            if (l <= l_in) linear(p + "linear_in" + degree, {f, c});
+            if (l <= l_in) tensors.linear(p + "linear_in" + degree, {f, c});
             if (l <= l_out) {
-                linear(p + "linear_out" + degree, {qdml::n_slots(architecture, shape, l) * c, width});
+                tensors.linear(p + "linear_out" + degree, {qdml::n_slots(architecture, shape, l) * c, width});
             }
             if (t > 0 && l <= std::min(l_in, l_out)) {
-                linear(p + "self_connection" + degree, {3, f, width});
+                tensors.linear(p + "self_connection" + degree, {3, f, width});
             }
         }
         l_in = l_out;
     }
-    add("embedding.weight", {3, f}, [&](std::size_t) { return normal(generator); });
-    add("energy.reference", {3}, [&](std::size_t i) { return -100.0 - 3.0 * double(i); });
-    add("energy.scale", {3}, [&](std::size_t i) { return 0.6 + 0.2 * double(i); });
+    tensors.add("embedding.weight", {3, f}, [&](std::size_t) { return tensors.normal(); });
+    tensors.add_energies();
     int width = f;
     for (std::size_t k = 0; k <= o.readout.size(); ++k) {
         const int next = k < o.readout.size() ? o.readout[k] : 1;
-        linear("readout." + std::to_string(k) + ".weight", {width, next});
+        tensors.linear("readout." + std::to_string(k) + ".weight", {width, next});
         width = next;
     }
-    if (o.zbl) {
-        const double r[3] = {1.6, 2.0, 1.4};
-        add("zbl.r_max", {3, 3}, [&](std::size_t i) { return (r[i / 3] + r[i % 3]) / 2; });
-    }
+    if (o.zbl) tensors.add_zbl();
     const bool first_format =
         !o.separated && *std::max_element(degrees.begin(), degrees.end()) < 3;
-    const json document = {{"format", first_format ? 1 : 2},
-                           {"tool", "C++ tests"},
-                           {"architecture",
-                            {{"kind", o.separated ? "cartesian-separated" : "cartesian-summed"},
-                             {"cutoff", o.cutoff},
-                             {"knots", o.knots},
-                             {"message_channels", c},
-                             {"layers", layers},
-                             {"readout", o.readout}}},
-                           {"species", {"Cd", "Se", "Cl"}},
-                           {"units", {{"length", "angstrom"}, {"energy", "eV"}}},
-                           {"level_of_theory", "none"},
-                           {"training", json::object()},
-                           {"distances_seen", json::object()},
-                           {"proof", nullptr},
-                           {"parent", nullptr},
-                           {"description", ""}};
-    // the entries are sorted by name, the data are not: offsets say where each tensor lies
-    header["__metadata__"] = {{"qdml", document.dump()}};
-    std::string text = header.dump();
-    text.append((8 - text.size() % 8) % 8, ' ');
-    const std::uint64_t length = text.size();
-    std::ofstream out(path, std::ios::binary);
-    out.write(reinterpret_cast<const char*>(&length), 8);
-    out.write(text.data(), std::streamsize(text.size()));
-    out.write(reinterpret_cast<const char*>(data.data()), std::streamsize(data.size() * 8));
+    tensors.write(path,
+                  {{"kind", o.separated ? "cartesian-separated" : "cartesian-summed"},
+                   {"cutoff", o.cutoff},
+                   {"knots", o.knots},
+                   {"message_channels", c},
+                   {"layers", layers},
+                   {"readout", o.readout}},
+                  first_format ? 1 : 2);
 }
 
 /// Atoms in a triclinic box smaller than twice the cutoff, no two closer than 1.3 Å.

@@ -12,6 +12,7 @@
 #endif
 
 #include "domains.hpp"
+#include "path_model.hpp"
 
 using qdml::Device;
 using qdml::Engine;
@@ -33,6 +34,19 @@ bool is_emulated() { return std::getenv("QDML_TEST_DEVICE") == nullptr; }
 Engine device_engine(const std::string& path, Precision precision) {
     const Variable library("QDML_DEVICE_LIBRARY", is_emulated() ? QDML_EMULATED_DEVICE : std::getenv("QDML_TEST_DEVICE"));
     return Engine(path, precision, {Device::gpu, 0});
+}
+
+/// A random potential of either family: the cases below hold for both.
+void write_model(const std::string& path, bool paths, const Options& o) {
+    if (!paths) return write_random_model(path, o);
+    PathOptions p;
+    p.features.assign(std::size_t(o.layers) + 1, "16x0e+8x1o+4x1e+4x2e");
+    if (o.layers > 1) p.features[1] = "16x0e+8x1o+4x2e";
+    p.features.front() = p.features.back() = "16x0e";
+    p.self_connection = o.layers == 2 ? "linear" : "none";
+    if (o.layers == 3) p.self_connection = "species";
+    p.seed = o.seed;
+    write_random_path_model(path, p);
 }
 
 double largest(const std::vector<double>& values) {
@@ -81,143 +95,184 @@ TEST_CASE("the device engine equals the CPU engine, every pair of degrees and bo
     }
 }
 
+TEST_CASE("the device engine equals the CPU engine, paths of both parities up to degree 3") {
+    const TemporaryFile file("device-paths.qdml");
+    const auto s = random_structure(7, 5);
+    const std::string wide = "8x0e+6x1e+4x2e+3x3e";
+    std::vector<PathOptions> options(5);
+    options[0].features = {"16x0e", "8x0e"};
+    options[0].l_edge = 0;
+    options[0].self_connection = "none";
+    options[1].features = {"20x0e", "20x0e+40x1o", "16x0e"};  // one and a half warps
+    options[1].self_connection = "linear";
+    options[1].readout = {8, 20};
+    options[2].features = {"12x0e", "20x0e+9x1o+6x2e+5x3o", "16x0e+8x1o+5x1e+4x2e+3x2o+3x3o+4x3e",
+                           "17x0e+3x0o+5x1e+3x2o", "16x0e"};
+    options[2].l_edge = 3;
+    options[2].gate = "tanh";
+    options[3].features = {"16x0e", wide, wide, "8x0e"};
+    options[3].l_edge = 3;
+    options[3].natural = false;
+    options[3].zbl = false;
+    // features that nothing reads, messages without a path
+    options[4].features = {"33x0e", "16x0e+8x1o+8x2e", "16x0e+4x1e+4x2e", "16x0e"};
+    options[4].messages = {"33x0e", "48x1o", "16x0e+20x1e"};
+    for (std::size_t k = 0; k <= options.size(); ++k) {
+        CAPTURE(k);
+        if (k < options.size()) write_random_path_model(file.path, options[k]);
+        const std::string path = k < options.size() ? file.path : path_model();
+        Engine reference(path, Precision::float64);
+        const auto expected = evaluate(reference, s, {true, true, false});
+        CHECK(difference(expected.force, std::vector<double>(expected.force.size())) > 1e-3);
+        for (const auto precision : {Precision::float64, Precision::mixed}) {
+            Engine engine = device_engine(path, precision);
+            CHECK((engine.info().device == "emulated device 0") == is_emulated());
+            const auto found = evaluate(engine, s, {true, true, false});
+            check_equal(found, expected, precision == Precision::float64 ? 1e-10 : 2e-5);
+        }
+    }
+}
+
 TEST_CASE("forces of the device engine are the gradient of its energy") {
-    const TemporaryFile file("device-gradient.qdml");
-    Options o;
-    o.layers = 2;
-    o.message_channels = 16;
-    write_random_model(file.path, o);
-    Engine engine = device_engine(file.path, Precision::float64);
-    const auto s = random_structure(5, 3);
-    const auto force = evaluate(engine, s).force;
-    const double h = 1e-3;
-    for (std::size_t i = 0; i < force.size(); i += 2) {
-        const auto energy = [&](double d) {
-            auto moved = s;
-            moved.positions[i] += d;
-            return evaluate(engine, moved).energy;
-        };
-        const double slope = (8 * (energy(h) - energy(-h)) - (energy(2 * h) - energy(-2 * h))) / (12 * h);
-        CHECK(slope == doctest::Approx(-force[i]).epsilon(1e-7).scale(10));
+    for (const bool paths : {false, true}) {
+        CAPTURE(paths);
+        const TemporaryFile file("device-gradient.qdml");
+        Options o;
+        o.layers = 2;
+        o.message_channels = 16;
+        write_model(file.path, paths, o);
+        Engine engine = device_engine(file.path, Precision::float64);
+        const auto s = random_structure(5, 3);
+        const auto force = evaluate(engine, s).force;
+        const double h = 1e-3;
+        for (std::size_t i = 0; i < force.size(); i += 2) {
+            const auto energy = [&](double d) {
+                auto moved = s;
+                moved.positions[i] += d;
+                return evaluate(engine, moved).energy;
+            };
+            const double slope = (8 * (energy(h) - energy(-h)) - (energy(2 * h) - energy(-2 * h))) / (12 * h);
+            CHECK(slope == doctest::Approx(-force[i]).epsilon(1e-7).scale(10));
+        }
     }
 }
 
 TEST_CASE("a list with skin: steps are replayed, and new neighbours are noticed") {
-    const TemporaryFile file("device-steps.qdml");
-    Options o;
-    o.layers = 2;
-    o.message_channels = 16;
-    write_random_model(file.path, o);
-    Engine reference(file.path, Precision::float64);
-    Engine engine = device_engine(file.path, Precision::float64);
-    for (const unsigned seed : {51u, 52u}) {  // the second has more atoms and other neighbours
-        auto s = random_structure(seed == 51 ? 9 : 14, seed);
-        const auto list = s.neighbors(o.cutoff + 0.7);
-        auto vectors = list.edge_vector;
-        for (int step = 0; step < 3; ++step) {
-            const qdml::Graph graph = {s.n(), s.n(), s.species.data(), list.row_start.data(), list.neighbor.data(),
-                                       vectors.data()};
-            qdml::Result expected, found;
-            const qdml::Request request = {true, step == 2, false};
-            reference.compute(graph, request, nullptr, expected);
-            engine.compute(graph, request, nullptr, found);
-            check_equal(found, expected, 1e-10);
-            for (auto& x : vectors) x *= 1.01;  // an isotropic strain keeps the list symmetric
+    for (const bool paths : {false, true}) {
+        CAPTURE(paths);
+        const TemporaryFile file("device-steps.qdml");
+        Options o;
+        o.layers = 2;
+        o.message_channels = 16;
+        write_model(file.path, paths, o);
+        Engine reference(file.path, Precision::float64);
+        Engine engine = device_engine(file.path, Precision::float64);
+        for (const unsigned seed : {51u, 52u}) {  // the second has more atoms and other neighbours
+            auto s = random_structure(seed == 51 ? 9 : 14, seed);
+            const auto list = s.neighbors(o.cutoff + 0.7);
+            auto vectors = list.edge_vector;
+            for (int step = 0; step < 3; ++step) {
+                const qdml::Graph graph = {s.n(), s.n(), s.species.data(), list.row_start.data(), list.neighbor.data(),
+                                           vectors.data()};
+                qdml::Result expected, found;
+                const qdml::Request request = {true, step == 2, false};
+                reference.compute(graph, request, nullptr, expected);
+                engine.compute(graph, request, nullptr, found);
+                check_equal(found, expected, 1e-10);
+                for (auto& x : vectors) x *= 1.01;  // an isotropic strain keeps the list symmetric
+            }
         }
     }
 }
 
 TEST_CASE("atoms without neighbours, of other potentials, and no atoms at all") {
-    const TemporaryFile file("device-empty.qdml");
-    write_random_model(file.path, {});
-    Engine reference(file.path, Precision::float64);
-    Engine engine = device_engine(file.path, Precision::float64);
-    auto s = random_structure(12, 61);
-    auto list = s.neighbors(4.0);
-    // atom 3 leaves the model: its edges go, its row is empty
-    const auto without = [&](int gone) {
-        Structure kept = s;
-        kept.species[std::size_t(gone)] = -1;
-        qdml::NeighborList left;
-        left.row_start.push_back(0);
-        for (int i = 0; i < s.n(); ++i) {
-            for (auto e = list.row_start[std::size_t(i)]; e < list.row_start[std::size_t(i) + 1]; ++e) {
-                const auto k = std::size_t(e);
-                if (i == gone || list.neighbor[k] == gone) continue;
-                left.neighbor.push_back(list.neighbor[k]);
-                left.edge_vector.insert(left.edge_vector.end(), &list.edge_vector[3 * k], &list.edge_vector[3 * k] + 3);
+    for (const bool paths : {false, true}) {
+        CAPTURE(paths);
+        const TemporaryFile file("device-empty.qdml");
+        write_model(file.path, paths, {});
+        Engine reference(file.path, Precision::float64);
+        Engine engine = device_engine(file.path, Precision::float64);
+        auto s = random_structure(12, 61);
+        auto list = s.neighbors(4.0);
+        // atom 3 leaves the model: its edges go, its row is empty
+        const auto without = [&](int gone) {
+            Structure kept = s;
+            kept.species[std::size_t(gone)] = -1;
+            qdml::NeighborList left;
+            left.row_start.push_back(0);
+            for (int i = 0; i < s.n(); ++i) {
+                for (auto e = list.row_start[std::size_t(i)]; e < list.row_start[std::size_t(i) + 1]; ++e) {
+                    const auto k = std::size_t(e);
+                    if (i == gone || list.neighbor[k] == gone) continue;
+                    left.neighbor.push_back(list.neighbor[k]);
+                    left.edge_vector.insert(left.edge_vector.end(), &list.edge_vector[3 * k], &list.edge_vector[3 * k] + 3);
+                }
+                left.row_start.push_back(std::int64_t(left.neighbor.size()));
             }
-            left.row_start.push_back(std::int64_t(left.neighbor.size()));
-        }
-        qdml::Result expected, found;
-        const qdml::Graph graph = {s.n(), s.n(), kept.species.data(), left.row_start.data(), left.neighbor.data(),
-                                   left.edge_vector.data()};
-        reference.compute(graph, {true, true, false}, nullptr, expected);
-        engine.compute(graph, {true, true, false}, nullptr, found);
-        check_equal(found, expected, 1e-10);
-    };
-    check_equal(evaluate(engine, s, {true, true, false}), evaluate(reference, s, {true, true, false}), 1e-10);
-    without(3);  // after a step in which it was there
-    without(0);
+            qdml::Result expected, found;
+            const qdml::Graph graph = {s.n(), s.n(), kept.species.data(), left.row_start.data(), left.neighbor.data(),
+                                       left.edge_vector.data()};
+            reference.compute(graph, {true, true, false}, nullptr, expected);
+            engine.compute(graph, {true, true, false}, nullptr, found);
+            check_equal(found, expected, 1e-10);
+        };
+        check_equal(evaluate(engine, s, {true, true, false}), evaluate(reference, s, {true, true, false}), 1e-10);
+        without(3);  // after a step in which it was there
+        without(0);
 
-    Structure alone;  // one atom: exactly E0
-    alone.species = {1};
-    alone.positions = {0, 0, 0};
-    alone.pbc[0] = alone.pbc[1] = alone.pbc[2] = false;
-    const auto one = evaluate(engine, alone, {true, true, false});
-    CHECK(one.energy == -103.0);
-    CHECK(one.force == std::vector<double>(3));
+        Structure alone;  // one atom: exactly E0, but for the self-connection of paths
+        alone.species = {1};
+        alone.positions = {0, 0, 0};
+        alone.pbc[0] = alone.pbc[1] = alone.pbc[2] = false;
+        const auto one = evaluate(engine, alone, {true, true, false});
+        CHECK(one.energy == doctest::Approx(paths ? evaluate(reference, alone).energy : -103.0).epsilon(1e-15));
+        CHECK(one.force == std::vector<double>(3));
 
-    const std::int64_t start[1] = {0};
-    qdml::Result none;
-    engine.compute({0, 0, nullptr, start, nullptr, nullptr}, {true, true, false}, nullptr, none);
-    CHECK(none.energy == 0.0);
-    CHECK(none.force.empty());
+        const std::int64_t start[1] = {0};
+        qdml::Result none;
+        engine.compute({0, 0, nullptr, start, nullptr, nullptr}, {true, true, false}, nullptr, none);
+        CHECK(none.energy == 0.0);
+        CHECK(none.force.empty());
+    }
 }
 
 TEST_CASE("domains with ghosts on devices equal the same domains on the CPU") {
-    for (const auto precision : {Precision::float64, Precision::mixed}) {
-        const TemporaryFile file("device-split.qdml");
-        Options o;
-        o.separated = precision == Precision::float64;
-        o.message_channels = 16;
-        write_random_model(file.path, o);
-        const auto s = random_structure(24, 21);
-        const auto list = s.neighbors(o.cutoff);
-        std::vector<int> rank_of;
-        std::vector<std::vector<int>> mine(3);  // rank 1 owns nothing
-        for (int i = 0; i < s.n(); ++i) {
-            rank_of.push_back(s.positions[std::size_t(3 * i)] < s.cell[0] / 2 ? 0 : 2);
-            mine[std::size_t(rank_of.back())].push_back(i);
-        }
-        std::vector<Domain> domains;
-        for (int rank = 0; rank < 3; ++rank) {
-            domains.push_back(make_domain(s, list, mine[std::size_t(rank)], rank_of, rank));
-        }
-        Meeting meeting(3, s.n());
-        std::vector<qdml::Result> expected(3), found(3);
-        const qdml::Request request = {true, true, true};
-        std::vector<Engine> references, engines;
-        for (int rank = 0; rank < 3; ++rank) {
-            references.emplace_back(file.path, Precision::float64);
-            engines.push_back(device_engine(file.path, precision));
-        }
-        std::vector<std::thread> ranks;
-        for (std::size_t rank = 0; rank < 3; ++rank) {
-            ranks.emplace_back([&, rank] {
+    for (const bool paths : {false, true}) {
+        CAPTURE(paths);
+        for (const auto precision : {Precision::float64, Precision::mixed}) {
+            const TemporaryFile file("device-split.qdml");
+            Options o;
+            o.separated = precision == Precision::float64;
+            o.message_channels = 16;
+            write_model(file.path, paths, o);
+            const auto s = random_structure(24, 21);
+            const auto list = s.neighbors(o.cutoff);
+            const std::vector<Domain> domains = three_domains(s, list);
+            Meeting meeting(3, s.n());
+            std::vector<qdml::Result> expected(3), found(3);
+            const qdml::Request request = {true, true, true};
+            std::vector<Engine> references, engines;
+            for (int rank = 0; rank < 3; ++rank) {
+                references.emplace_back(file.path, Precision::float64);
+                engines.push_back(device_engine(file.path, precision));
+            }
+            std::vector<std::thread> ranks;
+            for (std::size_t rank = 0; rank < 3; ++rank) {
+                ranks.emplace_back([&, rank] {
 #ifdef _OPENMP
-                omp_set_num_threads(1);
+                    omp_set_num_threads(1);
 #endif
-                ThreadExchange exchange(meeting, domains[rank]);
-                references[rank].compute(domains[rank].graph(), request, &exchange, expected[rank]);
-                engines[rank].compute(domains[rank].graph(), request, &exchange, found[rank]);
-                engines[rank].compute(domains[rank].graph(), request, &exchange, found[rank]);  // replayed
-            });
-        }
-        for (auto& rank : ranks) rank.join();
-        CHECK(meeting.rounds() == 3 * (4 + 3));
-        for (std::size_t rank = 0; rank < 3; ++rank) {
-            check_equal(found[rank], expected[rank], precision == Precision::float64 ? 1e-10 : 3e-5);
+                    ThreadExchange exchange(meeting, domains[rank]);
+                    references[rank].compute(domains[rank].graph(), request, &exchange, expected[rank]);
+                    engines[rank].compute(domains[rank].graph(), request, &exchange, found[rank]);
+                    engines[rank].compute(domains[rank].graph(), request, &exchange, found[rank]);  // replayed
+                });
+            }
+            for (auto& rank : ranks) rank.join();
+            CHECK(meeting.rounds() == 3 * (4 + 3));
+            for (std::size_t rank = 0; rank < 3; ++rank) {
+                check_equal(found[rank], expected[rank], precision == Precision::float64 ? 1e-10 : 3e-5);
+            }
         }
     }
 }
@@ -265,57 +320,63 @@ TEST_CASE("an exchange that says what it sends gets these rows, in every layer a
 }
 
 TEST_CASE("the order of blocks and threads changes no bit on the device") {
-    const TemporaryFile file("device-order.qdml");
-    Options o;
-    o.layers = 2;
-    write_random_model(file.path, o);
-    const auto s = random_structure(11, 71);
-    std::vector<qdml::Result> found;
-    for (const char* seed : {"1", "2", "3"}) {
-        const Variable variable("QDML_EMULATION_SEED", seed);
-        Engine engine = device_engine(file.path, Precision::mixed);
-        found.push_back(evaluate(engine, s, {true, true, false}));
-    }
-    for (const auto& other : {found[1], found[2]}) {
-        CHECK(other.energy == found[0].energy);
-        CHECK(other.force == found[0].force);
-        CHECK(other.atom_energy == found[0].atom_energy);
-        CHECK(other.atom_virial == found[0].atom_virial);
-        CHECK(std::equal(other.virial, other.virial + 9, found[0].virial));
+    for (const bool paths : {false, true}) {
+        CAPTURE(paths);
+        const TemporaryFile file("device-order.qdml");
+        Options o;
+        o.layers = 2;
+        write_model(file.path, paths, o);
+        const auto s = random_structure(11, 71);
+        std::vector<qdml::Result> found;
+        for (const char* seed : {"1", "2", "3"}) {
+            const Variable variable("QDML_EMULATION_SEED", seed);
+            Engine engine = device_engine(file.path, Precision::mixed);
+            found.push_back(evaluate(engine, s, {true, true, false}));
+        }
+        for (const auto& other : {found[1], found[2]}) {
+            CHECK(other.energy == found[0].energy);
+            CHECK(other.force == found[0].force);
+            CHECK(other.atom_energy == found[0].atom_energy);
+            CHECK(other.atom_virial == found[0].atom_virial);
+            CHECK(std::equal(other.virial, other.virial + 9, found[0].virial));
+        }
     }
 }
 
 TEST_CASE("in chunks the device engine keeps its numbers and its limit") {
-    const auto s = random_structure(30, 41);
-    for (int layers = 1; layers <= 3; ++layers) {
-        CAPTURE(layers);
-        const TemporaryFile file("device-memory.qdml");
-        Options o;
-        o.layers = layers;
-        o.message_channels = 16;
-        write_random_model(file.path, o);
-        Engine engine = device_engine(file.path, Precision::float64);
-        const auto expected = evaluate(engine, s, {true, true, false});
-        const std::int64_t whole = engine.memory_allocated(), n_edges = s.neighbors(o.cutoff).row_start.back();
-        CHECK(engine.memory_estimate(s.n(), 0, n_edges) == whole);
-        engine.set_memory_limit(1);
-        std::int64_t least = 0;
-        try {
-            evaluate(engine, s);
-        } catch (const qdml::Error& error) {
-            CHECK(error.code() == "memory_limit");
-            const std::string text = error.what(), before = "need at least ";
-            least = std::stoll(text.substr(text.find(before) + before.size()));
+    for (const bool paths : {false, true}) {
+        CAPTURE(paths);
+        const auto s = random_structure(30, 41);
+        for (int layers = 1; layers <= 3; ++layers) {
+            CAPTURE(layers);
+            const TemporaryFile file("device-memory.qdml");
+            Options o;
+            o.layers = layers;
+            o.message_channels = 16;
+            write_model(file.path, paths, o);
+            Engine engine = device_engine(file.path, Precision::float64);
+            const auto expected = evaluate(engine, s, {true, true, false});
+            const std::int64_t whole = engine.memory_allocated(), n_edges = s.neighbors(o.cutoff).row_start.back();
+            CHECK(engine.memory_estimate(s.n(), 0, n_edges) == whole);
+            engine.set_memory_limit(1);
+            std::int64_t least = 0;
+            try {
+                evaluate(engine, s);
+            } catch (const qdml::Error& error) {
+                CHECK(error.code() == "memory_limit");
+                const std::string text = error.what(), before = "need at least ";
+                least = std::stoll(text.substr(text.find(before) + before.size()));
+            }
+            REQUIRE(least > 0);
+            REQUIRE(least < whole);
+            for (const std::int64_t limit : {least, (least + whole) / 2, 2 * whole}) {
+                engine.set_memory_limit(limit);
+                const auto found = evaluate(engine, s, {true, true, false});
+                CHECK(engine.memory_allocated() <= limit);
+                check_equal(found, expected, 1e-11);
+            }
+            CHECK(evaluate(engine, s).force == expected.force);  // undivided again: the same bits
         }
-        REQUIRE(least > 0);
-        REQUIRE(least < whole);
-        for (const std::int64_t limit : {least, (least + whole) / 2, 2 * whole}) {
-            engine.set_memory_limit(limit);
-            const auto found = evaluate(engine, s, {true, true, false});
-            CHECK(engine.memory_allocated() <= limit);
-            check_equal(found, expected, 1e-11);
-        }
-        CHECK(evaluate(engine, s).force == expected.force);  // undivided again: the same bits
     }
 }
 
@@ -399,73 +460,76 @@ void check_nearest(const Domain& d, double cutoff, const qdml::Result& found) {
 }  // namespace
 
 TEST_CASE("lists made on the device from positions equal the host's, ghosts with owners and without") {
-    for (const bool periodic : {true, false}) {
-        CAPTURE(periodic);
-        const TemporaryFile file("device-positions.qdml");
-        Options o;
-        o.message_channels = 16;
-        o.separated = periodic;
-        write_random_model(file.path, o);
-        auto s = random_structure(periodic ? 16 : 60, 81);  // the second spans several cells
-        if (!periodic) std::fill(s.pbc, s.pbc + 3, false);
-        s.species[2] = periodic ? s.species[2] : -1;  // not part of the model, but with atoms around
-        const auto list = s.neighbors(o.cutoff + 0.6);
-        std::vector<int> all(std::size_t(s.n()));
-        std::iota(all.begin(), all.end(), 0);
-        const Domain domain = make_domain(s, list, all, std::vector<int>(all.size(), 0), 0);
-        const std::vector<int> owner(domain.owner.begin() + s.n(), domain.owner.end());
-        auto x = domain.position;
-        Engine reference(file.path, Precision::float64), engine = device_engine(file.path, Precision::float64);
-        CHECK(engine.makes_lists());
-        CHECK(!reference.makes_lists());
-        for (int step = 0; step < 4; ++step) {
-            CAPTURE(step);
-            Domain moved = domain;  // the reference's edges of atom 2 go, and vectors follow the positions
-            moved.row_start = {0};
-            moved.neighbor.clear();
-            moved.edge_vector.clear();
-            for (std::size_t i = 0; i < std::size_t(s.n()); ++i) {
-                for (auto e = domain.row_start[i]; e < domain.row_start[i + 1]; ++e) {
-                    const auto j = std::size_t(domain.neighbor[std::size_t(e)]);
-                    if (domain.species[i] < 0 || domain.species[j] < 0) continue;
-                    moved.neighbor.push_back(int(j));
-                    for (std::size_t k = 0; k < 3; ++k) moved.edge_vector.push_back(x[3 * j + k] - x[3 * i + k]);
+    for (const bool paths : {false, true}) {
+        CAPTURE(paths);
+        for (const bool periodic : {true, false}) {
+            CAPTURE(periodic);
+            const TemporaryFile file("device-positions.qdml");
+            Options o;
+            o.message_channels = 16;
+            o.separated = periodic;
+            write_model(file.path, paths, o);
+            auto s = random_structure(periodic ? 16 : 60, 81);  // the second spans several cells
+            if (!periodic) std::fill(s.pbc, s.pbc + 3, false);
+            s.species[2] = periodic ? s.species[2] : -1;  // not part of the model, but with atoms around
+            const auto list = s.neighbors(o.cutoff + 0.6);
+            std::vector<int> all(std::size_t(s.n()));
+            std::iota(all.begin(), all.end(), 0);
+            const Domain domain = make_domain(s, list, all, std::vector<int>(all.size(), 0), 0);
+            const std::vector<int> owner(domain.owner.begin() + s.n(), domain.owner.end());
+            auto x = domain.position;
+            Engine reference(file.path, Precision::float64), engine = device_engine(file.path, Precision::float64);
+            CHECK(engine.makes_lists());
+            CHECK(!reference.makes_lists());
+            for (int step = 0; step < 4; ++step) {
+                CAPTURE(step);
+                Domain moved = domain;  // the reference's edges of atom 2 go, and vectors follow the positions
+                moved.row_start = {0};
+                moved.neighbor.clear();
+                moved.edge_vector.clear();
+                for (std::size_t i = 0; i < std::size_t(s.n()); ++i) {
+                    for (auto e = domain.row_start[i]; e < domain.row_start[i + 1]; ++e) {
+                        const auto j = std::size_t(domain.neighbor[std::size_t(e)]);
+                        if (domain.species[i] < 0 || domain.species[j] < 0) continue;
+                        moved.neighbor.push_back(int(j));
+                        for (std::size_t k = 0; k < 3; ++k) moved.edge_vector.push_back(x[3 * j + k] - x[3 * i + k]);
+                    }
+                    moved.row_start.push_back(std::int64_t(moved.neighbor.size()));
                 }
-                moved.row_start.push_back(std::int64_t(moved.neighbor.size()));
+                moved.position = x;
+                SelfExchange exchange(domain);
+                qdml::Request request = {true, step % 2 == 1, step == 3};
+                qdml::Result expected, found;
+                reference.compute(moved.graph(), request, &exchange, expected);
+                qdml::Graph graph = moved.graph();
+                graph.row_start = nullptr;
+                graph.neighbor = nullptr;
+                graph.edge_vector = nullptr;
+                graph.skin = 0.6;
+                graph.list_number = step / 2;  // 2: from owners to an exchange
+                if (step < 2 && !owner.empty()) graph.owner = owner.data();
+                request.nearest = step > 0;
+                engine.compute(graph, request, graph.owner != nullptr ? nullptr : &exchange, found);
+                check_equal(found, expected, 1e-10);
+                if (step > 0) check_nearest(moved, o.cutoff, found);
+                // less than half of the skin; images move with their owners
+                for (std::size_t i = 0; i < domain.owner.size(); ++i) {
+                    for (std::size_t k = 0; k < 3; ++k) x[3 * i + k] += 0.05 * std::sin(double(domain.owner[i]) + 2.0 * double(k));
+                }
             }
-            moved.position = x;
+            // in chunks
+            engine.set_memory_limit(engine.memory_allocated() - 20000);
+            qdml::Graph graph = domain.graph();
             SelfExchange exchange(domain);
-            qdml::Request request = {true, step % 2 == 1, step == 3};
-            qdml::Result expected, found;
-            reference.compute(moved.graph(), request, &exchange, expected);
-            qdml::Graph graph = moved.graph();
+            qdml::Result whole, chunks;
             graph.row_start = nullptr;
-            graph.neighbor = nullptr;
-            graph.edge_vector = nullptr;
             graph.skin = 0.6;
-            graph.list_number = step / 2;  // 2: from owners to an exchange
-            if (step < 2 && !owner.empty()) graph.owner = owner.data();
-            request.nearest = step > 0;
-            engine.compute(graph, request, graph.owner != nullptr ? nullptr : &exchange, found);
-            check_equal(found, expected, 1e-10);
-            if (step > 0) check_nearest(moved, o.cutoff, found);
-            // less than half of the skin; images move with their owners
-            for (std::size_t i = 0; i < domain.owner.size(); ++i) {
-                for (std::size_t k = 0; k < 3; ++k) x[3 * i + k] += 0.05 * std::sin(double(domain.owner[i]) + 2.0 * double(k));
-            }
+            engine.compute(graph, {true, true, false, true}, &exchange, chunks);
+            check_nearest(domain, o.cutoff, chunks);
+            engine.set_memory_limit(0);
+            engine.compute(graph, {true, true, false}, &exchange, whole);
+            check_equal(chunks, whole, 1e-11);
         }
-        // in chunks
-        engine.set_memory_limit(engine.memory_allocated() - 20000);
-        qdml::Graph graph = domain.graph();
-        SelfExchange exchange(domain);
-        qdml::Result whole, chunks;
-        graph.row_start = nullptr;
-        graph.skin = 0.6;
-        engine.compute(graph, {true, true, false, true}, &exchange, chunks);
-        check_nearest(domain, o.cutoff, chunks);
-        engine.set_memory_limit(0);
-        engine.compute(graph, {true, true, false}, &exchange, whole);
-        check_equal(chunks, whole, 1e-11);
     }
 }
 

@@ -56,21 +56,12 @@ TEST_CASE("three domains, one of them empty, equal the whole") {
             auto expected = evaluate(whole, s, {true, true});
             expected.centroid_virial = centroid_virials_of_one_domain(whole, s, list);
 
-            std::vector<int> rank_of;
-            std::vector<std::vector<int>> mine(3);  // rank 1 owns nothing
-            for (int i = 0; i < s.n(); ++i) {
-                rank_of.push_back(s.positions[std::size_t(3 * i)] < s.cell[0] / 2 ? 0 : 2);
-                mine[std::size_t(rank_of.back())].push_back(i);
-            }
-            REQUIRE(mine[0].size() > 5);
-            REQUIRE(mine[2].size() > 5);
+            const std::vector<Domain> domains = three_domains(s, list);
+            REQUIRE(domains[0].n_local > 5);
+            REQUIRE(domains[2].n_local > 5);
             Meeting meeting(3, s.n());
-            std::vector<Domain> domains;
             std::vector<qdml::Result> results(3);
             std::vector<int> widest(3);
-            for (int rank = 0; rank < 3; ++rank) {
-                domains.push_back(make_domain(s, list, mine[std::size_t(rank)], rank_of, rank));
-            }
             std::vector<std::thread> ranks;
             for (std::size_t rank = 0; rank < 3; ++rank) {
                 ranks.emplace_back([&, rank] {

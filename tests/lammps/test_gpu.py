@@ -16,7 +16,9 @@ def pair(model, device: str, precision: str) -> str:
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_gpu_equals_cpu(emulated_device, model, tmp_path, ranks):
+@pytest.mark.parametrize("family", ["model", "path_file"])
+def test_gpu_equals_cpu(emulated_device, request, tmp_path, family, ranks):
+    model = request.getfixturevalue(family)
     decks = []
     for number, name in enumerate(CHOSEN):
         case = CASES[name]
@@ -45,8 +47,12 @@ def test_gpu_equals_cpu(emulated_device, model, tmp_path, ranks):
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_steps_on_the_device_follow_those_on_the_cpu(emulated_device, model, tmp_path, ranks):
+@pytest.mark.parametrize("family", ["model", "path_file"])
+def test_steps_on_the_device_follow_those_on_the_cpu(
+    emulated_device, request, tmp_path, family, ranks
+):
     """A run that rebuilds its list: recorded steps, new neighbours, changing ghosts."""
+    model = request.getfixturevalue(family)
     write_data(tmp_path / "a.data", CASES["triclinic"].atoms)
     ends = []
     for device in ("cpu", "gpu"):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import numpy as np
+import path_models
 import pytest
 from ase.build import bulk
 from models import random_model
@@ -12,6 +13,7 @@ from qdml.engine import Engine
 from qdml.errors import EngineError
 from qdml_train.frames import frame_from_atoms
 from qdml_train.predictor import JaxPotential
+from test_engine_derivatives import TRICLINIC, structure
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,26 @@ def test_the_cuda_engine_equals_jax(emulated_device, tmp_path, cdse, l_max, sums
             atoms.get_potential_energy(), expected.energy, rtol=tolerance, atol=0
         )
         assert atoms.get_potential_energies().sum() == pytest.approx(atoms.get_potential_energy())
+
+
+@pytest.mark.parametrize("name", path_models.CASES)
+def test_path_files_on_the_device_equal_the_cpu(emulated_device, tmp_path, name):
+    arch = path_models.architecture(**path_models.CASES[name])
+    path = path_models.random_path_model(tmp_path / "m.qdml", arch, seed=4, zbl=True)[0]
+    x, species = structure(seed=2)
+    system = (x, species, TRICLINIC, (True,) * 3)
+    expected = Engine(path, "double", device="cpu").compute(*system, per_atom=True)
+    assert np.abs(expected.forces).max() > 0.02
+    for precision, tolerance in {"double": 1e-8, "mixed": 1e-4}.items():
+        engine = Engine(path, precision, device="gpu")
+        assert engine.info["device"] == emulated_device
+        found = engine.compute(*system, per_atom=True)
+        for field in ("forces", "energies", "virials", "virial"):
+            np.testing.assert_allclose(
+                getattr(found, field), getattr(expected, field), atol=tolerance, rtol=tolerance
+            )
+        again = engine.compute(*system, per_atom=True)
+        np.testing.assert_array_equal(again.forces, found.forces)
 
 
 def test_without_a_card_gpu_is_refused_and_auto_takes_the_cpu(monkeypatch, tmp_path):

@@ -22,6 +22,9 @@ struct Messages {
                               EdgeGradient<real>* gradient);
 };
 
+/// Messages along Clebsch-Gordan paths (paths.cu).
+void add_path_kernels(DeviceKernels<float>&);
+void add_path_kernels(DeviceKernels<double>&);
 void add_node_kernels(DeviceKernels<float>&);
 void add_node_kernels(DeviceKernels<double>&);
 void add_edge_kernels(DeviceInterface&);

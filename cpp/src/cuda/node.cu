@@ -4,6 +4,7 @@
 #include "kernels.cuh"
 
 #include "../kernels/gate.hpp"
+#include "../paths/gate.hpp"
 
 namespace qdml {
 namespace cuda {
@@ -15,7 +16,8 @@ constexpr int kThreads = 128;
 /// them; the operands of one block of 16 input channels lie in shared memory (fp32 6 KB). The order of every
 /// sum is that of the terms, then of the input channels.
 template <class real>
-__global__ void __launch_bounds__(kThreads) linear_kernel(const LinearJob<real>* jobs, const LinearTerm<real>* terms, int n_jobs) {
+__global__ void __launch_bounds__(kThreads)
+    linear_kernel(const LinearJob<real>* jobs, const LinearTerm<real>* terms, int n_jobs) {
     constexpr int kColumns = kLinearBlocks * kBlock, kPerThread = 4;
     constexpr int kThreadRows = kThreads / kBlock;  // rows that the threads cover at once
     __shared__ real input[kBlock][kLinearRows + 1];
@@ -130,6 +132,32 @@ __global__ void gate_backward_kernel(GateShape s, long long n, const real* z, co
     }
 }
 
+/// One thread per atom and channel of the gate's parts: the part, and the channel in it.
+__device__ inline int path_gate_part(const DeviceGate& g, int* channel) {
+    int part = 0;
+    while (*channel >= g.part[part].blocks * kBlock) *channel -= g.part[part++].blocks * kBlock;
+    return part;
+}
+
+template <class real>
+__global__ void path_gate_forward_kernel(DeviceGate g, long long n, const real* z, int z_width, real* h, int h_width) {
+    if (thread_number() >= n) return;
+    const long long atom = thread_number() / g.channels;
+    int channel = int(thread_number() % g.channels);
+    const GatePart& part = g.part[path_gate_part(g, &channel)];
+    path_gate(part, channel, z + atom * z_width, h + atom * h_width);
+}
+
+template <class real>
+__global__ void path_gate_backward_kernel(DeviceGate g, long long n, const real* z, const real* grad_h, int h_width,
+                                          real* grad_z, int z_width) {
+    if (thread_number() >= n) return;
+    const long long atom = thread_number() / g.channels;
+    int channel = int(thread_number() % g.channels);
+    const GatePart& part = g.part[path_gate_part(g, &channel)];
+    path_gate_adjoint(part, channel, z + atom * z_width, grad_h + atom * h_width, grad_z + atom * z_width);
+}
+
 template <class real>
 __global__ void silu_forward_kernel(long long n, const real* x, real* y) {
     const long long i = thread_number();
@@ -208,6 +236,21 @@ int gate_backward(void* stream, const GateShape& s, int n, const real* z, const 
 }
 
 template <class real>
+int path_gate_forward(void* stream, const DeviceGate& g, int n, const real* z, int z_width, real* h, int h_width) {
+    const long long threads = (long long)n * g.channels;
+    return launch(path_gate_forward_kernel<real>, blocks_for(threads, kThreads), kThreads, stream_of(stream), g,
+                  threads, z, z_width, h, h_width);
+}
+
+template <class real>
+int path_gate_backward(void* stream, const DeviceGate& g, int n, const real* z, const real* grad_h, int h_width,
+                       real* grad_z, int z_width) {
+    const long long threads = (long long)n * g.channels;
+    return launch(path_gate_backward_kernel<real>, blocks_for(threads, kThreads), kThreads, stream_of(stream), g,
+                  threads, z, grad_h, h_width, grad_z, z_width);
+}
+
+template <class real>
 int silu_forward(void* stream, std::int64_t n, const real* x, real* y) {
     return launch(silu_forward_kernel<real>, blocks_for(n, kThreads), kThreads, stream_of(stream), n, x, y);
 }
@@ -234,6 +277,8 @@ void add(DeviceKernels<real>& k) {
     k.linear = linear<real>;
     k.gate_forward = gate_forward<real>;
     k.gate_backward = gate_backward<real>;
+    k.path_gate_forward = path_gate_forward<real>;
+    k.path_gate_backward = path_gate_backward<real>;
     k.silu_forward = silu_forward<real>;
     k.silu_backward = silu_backward<real>;
     k.to_tensors = to_tensors<real>;

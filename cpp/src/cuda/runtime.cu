@@ -140,6 +140,8 @@ DeviceInterface make() {
     d.destroy_graph = destroy_graph;
     add_messages(d.single);
     add_messages(d.reference);
+    add_path_kernels(d.single);
+    add_path_kernels(d.reference);
     add_node_kernels(d.single);
     add_node_kernels(d.reference);
     add_edge_kernels(d);

@@ -13,6 +13,7 @@
 
 #include "edge_geometry.hpp"
 #include "kernels/kernels.hpp"
+#include "paths/kernels.hpp"
 
 namespace qdml {
 
@@ -98,6 +99,20 @@ struct DeviceMessages {
     const int* order;  ///< [n_rows] rows in the order they are best done, null: as they come
 };
 
+/// One Clebsch-Gordan path and where it lies in the rows of H and of A or G: the first of its components and blocks.
+struct DevicePath {
+    int l_in, l_edge, l_out;
+    int h_width, h_offset;
+    int sum_width, sum_offset;
+};
+
+/// The gate of all irreps of a layer.
+struct DeviceGate {
+    static constexpr int kMost = 2 * (kMaxDegree + 1);  ///< each degree in both parities
+    int n_parts, channels;  ///< channels: of all parts
+    GatePart part[kMost];
+};
+
 /// Sums of the edge gradients.
 template <class real>
 struct DeviceForces {
@@ -145,6 +160,19 @@ struct DeviceKernels {
                     const real* g, real* out, EdgeGradient<real>* gradient);
     int (*first_gradient)(void* stream, int l_out, const DeviceMessages<real>&, const real* h, const real* g,
                           EdgeGradient<real>* gradient);
+    /// Messages of one path (docs/conventions.md, "Clebsch-Gordan paths"); `table`: Hermite's [block][K + 1][2][16].
+    int (*path_forward)(void* stream, const DevicePath&, const DeviceMessages<real>&, const real* h, real* out);
+    /// Adds to dE/dH of the rows, and to `moments` [n_list][kHarmonics]: dE/dr, then dE/dY_k for k > 0.
+    int (*path_backward)(void* stream, const DevicePath&, const DeviceMessages<real>&, const real* h, const real* g,
+                         real* grad_h, real* moments);
+    /// l_in = 0, g of the rows themselves.
+    int (*path_first_gradient)(void* stream, const DevicePath&, const DeviceMessages<real>&, const real* h, const real* g,
+                               real* moments);
+    /// Add the moments of all paths to the gradients of the edges.
+    int (*path_finish)(void* stream, const DeviceMessages<real>&, const real* moments, EdgeGradient<real>* gradient);
+    int (*path_gate_forward)(void* stream, const DeviceGate&, int n, const real* z, int z_width, real* h, int h_width);
+    int (*path_gate_backward)(void* stream, const DeviceGate&, int n, const real* z, const real* grad_h, int h_width,
+                              real* grad_z, int z_width);
     /// jobs [n_jobs] on the device, n_blocks of all of them; their terms are numbered over all jobs of a plan.
     int (*linear)(void* stream, const LinearJob<real>* jobs, const LinearTerm<real>* terms, int n_jobs, int n_blocks);
     /// Rows of n atoms: z with z_width values, h with h_width.
