@@ -192,7 +192,8 @@ def build_dot(
         raise StructureError(
             f"{atoms.get_chemical_formula()}: ligands do not fit, {len(clashes)} pairs too close; "
             f"worst {atoms.symbols[i]}{i}-{atoms.symbols[j]}{j} at {distance:.2f} Å, at least "
-            f"{limit:.2f} Å expected; choose smaller ligands, another diameter, center or seed"
+            f"{limit:.2f} Å expected; choose smaller ligands, a mixture with small ones "
+            "(Cl:1,oleate:1), another diameter, center or seed"
         )
     atoms.info |= recipe.parameters | {"center": design.center}
     size = equivalent_diameter(design.core, recipe)

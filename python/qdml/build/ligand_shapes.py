@@ -116,7 +116,8 @@ def _with_chain(
         # A gauche turn can run the chain into its own head.
         if not result or _closest_unbonded(molecule) > MIN_UNBONDED:
             result.append(molecule)
-    return sorted(result, key=lambda m: -max(p[2] for p in m.positions))
+    # equal reaches differ by the rounding of the processor: rounded, the order is that of torsion_sets
+    return sorted(result, key=lambda m: -round(max(p[2] for p in m.positions), 6))
 
 
 def _closest_unbonded(molecule: Molecule) -> float:
