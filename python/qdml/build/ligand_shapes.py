@@ -116,7 +116,7 @@ def _with_chain(
         # A gauche turn can run the chain into its own head.
         if not result or _closest_unbonded(molecule) > MIN_UNBONDED:
             result.append(molecule)
-    # equal reaches differ by the rounding of the processor: rounded, the order is that of torsion_sets
+    # equal reaches differ by rounding: the order of torsion_sets on every processor
     return sorted(result, key=lambda m: -round(max(p[2] for p in m.positions), 6))
 
 
