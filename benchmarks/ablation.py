@@ -170,6 +170,8 @@ def draw(document: dict[str, Any], path: Path) -> None:
         axis.set(xscale="log", xlabel="engine, µs per atom and step (one core)", title=name)
         axis.set_ylabel("test force RMSE (meV/Å)")
         axis.margins(x=0.25)
+        axis.set_xticks([2, 5, 10, 20, 50], labels=["2", "5", "10", "20", "50"])
+        axis.xaxis.set_minor_formatter(plt.NullFormatter())
     figure.tight_layout()
     figure.savefig(path.with_suffix(".png"), dpi=110)
 
