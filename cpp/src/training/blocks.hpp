@@ -40,6 +40,24 @@ struct Blocks {
             std::memcpy(to + row * channels + block * kBlock, from, kBlock * sizeof(real));
         }
     }
+
+    /// The sums of several arrays in blocks, one after the other: rows 0 .. kept - 1, zeros behind.
+    template <class real>
+    void sum_parts(const Parallel& parallel, const real* from, int parts, std::int64_t kept,
+                   real* to) const {
+        for_groups(parallel, static_cast<int>(rows), 64, [&](int first, int last) {
+            for (int block = 0; block < count(); ++block) {
+                for (std::int64_t row = first; row < last; ++row) {
+                    real sum[kBlock] = {};
+                    for (int part = 0; part < parts && row < kept; ++part) {
+                        const real* own = from + part * total() + block * size() + row * kBlock;
+                        for (int c = 0; c < kBlock; ++c) sum[c] += own[c];
+                    }
+                    unpack(sum, block, row, row + 1, to);
+                }
+            }
+        });
+    }
 };
 
 }  // namespace qdml

@@ -9,7 +9,6 @@
 #include <string>
 
 #include "../cartesian.hpp"
-#include "chosen.hpp"
 
 namespace qdml {
 namespace {
@@ -44,8 +43,7 @@ Messages<real>::Messages(const MessageShape& shape, double cutoff, const EdgePla
       blocks_(shape.channels / kBlock),
       plan_(plan),
       parallel_(parallel),
-      kernels_(choose_kernels<real>().engine),
-      training_(choose_kernels<real>().training) {
+      kernels_(choose_kernels<real>()) {
     if (!has_messages(shape)) {
         throw Error("layer_unavailable", "messages from degree " + std::to_string(shape.l_in) +
                                              " to " + std::to_string(shape.l_out) + " with " +
@@ -95,20 +93,20 @@ void Messages<real>::pack_gradient(const real* g) {
     for (int l = 0; l <= shape_.l_out; ++l) sums.slots[l] = slots_of(shape_, l);
     for_groups(parallel_, blocks_ * shape_.n_atoms, kRows, [&](int first, int last) {
         for (int row = first; row < last; ++row) {
-            kernels_.to_tensors(sums, true, gradient_.data() + std::int64_t(row) * out_ * kBlock);
+            kernels_.engine.to_tensors(sums, true, gradient_.data() + std::int64_t(row) * out_ * kBlock);
         }
     });
 }
 
 template <class real>
-void Messages<real>::pack_duals(const Derivative& u, const real* sent) {
+void Messages<real>::pack_duals(const Direction<real>& u, const real* sent) {
     const std::int64_t n = features_of_.total();
     features_.reserve(2 * n);
     result_.reserve(2 * n);
     features_of_.pack(parallel_, sent, result_.data());
     features_of_.pack(parallel_, u.u_sent, result_.data() + n);
     make_duals(std::int64_t(blocks_) * shape_.n_atoms, std::int64_t(in_) * kBlock, result_.data(),
-               result_.data() + n, training_, parallel_, features_.data());
+               result_.data() + n, kernels_.training, parallel_, features_.data());
 }
 
 template <class real>
@@ -128,19 +126,20 @@ template <class real>
 void Messages<real>::forward(const real* sent, const real* table, real* received) {
     pack_table(table);
     pack_features(sent);
-    const auto kernel = kernels_.forward[shape_.separated][shape_.l_in][shape_.l_out];
+    const auto kernel = kernels_.engine.forward[shape_.separated][shape_.l_in][shape_.l_out];
     sum_receivers([&](const Convolution<real>& c, const int* rows, int n, int block, real* to) {
         kernel(c, rows, n, features_.data() + block * features_of_.size(), to);
     }, received);
 }
 
 template <class real>
-void Messages<real>::tangent(const Derivative& u, const real* sent, const real* table,
+void Messages<real>::tangent(const Direction<real>& u, const real* sent, const real* table,
                              real* received) {
     pack_table(table);
     pack_duals(u, sent);
-    make_dual_records(plan_.receivers, shape_.n_atoms, u, 1.0, knots_, training_, parallel_, records_);
-    const auto kernel = training_.dual_forward[shape_.separated][shape_.l_in][shape_.l_out];
+    make_dual_records(plan_.receivers, shape_.n_atoms, u, 1.0, knots_, kernels_.training, parallel_,
+                      records_);
+    const auto kernel = kernels_.training.dual_forward[shape_.separated][shape_.l_in][shape_.l_out];
     sum_receivers([&](const Convolution<real>& c, const int* rows, int n, int block, real* to) {
         kernel(c, records_.data(), rows, n, features_.data() + 2 * block * features_of_.size(), to);
     }, received);
@@ -167,18 +166,7 @@ void Messages<real>::sum_tables(const Kernel& kernel, real* grad_sent, real* gra
         unpack(features_of_, to, in_, first, last, block, grad_sent);
     });
     const std::int64_t kept = std::int64_t(shape_.knots) * shape_.terms();  // not the last three
-    for_groups(parallel_, static_cast<int>(table_of_.rows), 64, [&](int first, int last) {
-        for (int block = 0; block < blocks_; ++block) {
-            for (int m = first; m < last; ++m) {
-                real sum[kBlock] = {};
-                for (int part = 0; part < parts && m < kept; ++part) {
-                    const real* from = tables.data() + (part * blocks_ + block) * table + m * kBlock;
-                    for (int c = 0; c < kBlock; ++c) sum[c] += from[c];
-                }
-                table_of_.unpack(sum, block, m, m + 1, grad_table);
-            }
-        }
-    });
+    table_of_.sum_parts(parallel_, tables.data(), parts, kept, grad_table);
 }
 
 template <class real>
@@ -187,7 +175,7 @@ void Messages<real>::table_gradient(const real* sent, const real* table, const r
     pack_table(table);
     pack_features(sent);
     pack_gradient(g);
-    const auto kernel = training_.table[shape_.separated][shape_.l_in][shape_.l_out];
+    const auto kernel = kernels_.training.table[shape_.separated][shape_.l_in][shape_.l_out];
     sum_tables([&](const Convolution<real>& c, const int* rows, int n, int block, real* out,
                    real* own) {
         kernel(c, rows, n, features_.data() + block * features_of_.size(),
@@ -196,13 +184,20 @@ void Messages<real>::table_gradient(const real* sent, const real* table, const r
 }
 
 template <class real>
-void Messages<real>::table_second(const Derivative& u, const real* sent, const real* table,
-                                  const real* g, real* grad_sent, real* grad_table) {
+void Messages<real>::prepare_second(const Direction<real>& u, const real* sent, const real* table,
+                                    const real* g) {
     pack_table(table);
     pack_duals(u, sent);
     pack_gradient(g);
-    make_dual_records(plan_.senders, shape_.n_atoms, u, -1.0, knots_, training_, parallel_, records_);
-    const auto kernel = training_.dual_table[shape_.separated][shape_.l_in][shape_.l_out];
+    make_dual_records(plan_.senders, shape_.n_atoms, u, -1.0, knots_, kernels_.training, parallel_,
+                      records_);
+}
+
+template <class real>
+void Messages<real>::table_second(const Direction<real>& u, const real* sent, const real* table,
+                                  const real* g, real* grad_sent, real* grad_table) {
+    prepare_second(u, sent, table, g);
+    const auto kernel = kernels_.training.dual_table[shape_.separated][shape_.l_in][shape_.l_out];
     sum_tables([&](const Convolution<real>& c, const int* rows, int n, int block, real* out,
                    real* own) {
         kernel(c, records_.data(), rows, n, features_.data() + 2 * block * features_of_.size(),
@@ -240,7 +235,7 @@ void Messages<real>::vector_gradient(const real* sent, const real* table, const 
     pack_table(table);
     pack_features(sent);
     pack_gradient(g);
-    const auto kernel = kernels_.backward[shape_.separated][shape_.l_in][shape_.l_out];
+    const auto kernel = kernels_.engine.backward[shape_.separated][shape_.l_in][shape_.l_out];
     const Rows& rows = plan_.senders;
     sum_edges(1, [&](const Convolution<real>& c, const int* which, int n, int block, real* out,
                      EdgeGradient<real>* gradients) {
@@ -257,13 +252,10 @@ void Messages<real>::vector_gradient(const real* sent, const real* table, const 
 }
 
 template <class real>
-void Messages<real>::vector_second(const Derivative& u, const real* sent, const real* table,
+void Messages<real>::vector_second(const Direction<real>& u, const real* sent, const real* table,
                                    const real* g, real* grad_sent, real* grad_vector) {
-    pack_table(table);
-    pack_duals(u, sent);
-    pack_gradient(g);
-    make_dual_records(plan_.senders, shape_.n_atoms, u, -1.0, knots_, training_, parallel_, records_);
-    const auto kernel = training_.dual_backward[shape_.separated][shape_.l_in][shape_.l_out];
+    prepare_second(u, sent, table, g);
+    const auto kernel = kernels_.training.dual_backward[shape_.separated][shape_.l_in][shape_.l_out];
     const Rows& rows = plan_.senders;
     sum_edges(2, [&](const Convolution<real>& c, const int* which, int n, int block, real* out,
                      EdgeGradient<real>* gradients) {
@@ -272,7 +264,7 @@ void Messages<real>::vector_second(const Derivative& u, const real* sent, const 
     }, [&](std::int64_t begin, std::int64_t end, const EdgeGradient<real>* gradients) {
         for (std::int64_t e = begin; e < end; ++e) {
             real v[3];
-            training_.dual_to_cartesian(1, records_.data() + e * training_.dual_record_bytes,
+            kernels_.training.dual_to_cartesian(1, records_.data() + e * kernels_.training.dual_record_bytes,
                                         gradients + 2 * e, v);
             for (int k = 0; k < 3; ++k) {
                 grad_vector[3 * std::int64_t(rows.slot[e]) + k] = -v[k];

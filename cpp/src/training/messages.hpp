@@ -5,15 +5,15 @@
 /// those of python/qdml_train: sent [A][(l_in+1)²][C], vector [A][K][3] (Å), table [knots+3][terms][C],
 /// received and G [A][components][C] with the components of docs/conventions.md, sums of one degree
 /// one after the other. A is linear in sent and in table. The last three knots of a table are zero by
-/// contract, so their gradient is given as zero. Every sum has an order that does not depend on the
-/// number of threads.
+/// contract, so their gradient is given as zero.
 #pragma once
 
 #include <cstdint>
 
 #include "../buffer.hpp"
 #include "blocks.hpp"
-#include "direction.hpp"
+#include "chosen.hpp"
+#include "operations.hpp"
 
 namespace qdml {
 
@@ -32,32 +32,25 @@ struct MessageShape {
 /// Whether there are kernels for a layer; the others must be computed otherwise.
 bool has_messages(const MessageShape& shape);
 
-/// One evaluation; methods fill the arrays they name completely.
+/// One evaluation.
 template <class real>
-class Messages {
+class Messages final : public MessageOperations<real> {
 public:
     /// `plan` is of the same batch. Throws Error `layer_unavailable` where has_messages() is false.
     Messages(const MessageShape& shape, double cutoff, const EdgePlan<real>& plan,
              const Parallel& parallel);
 
-    /// received = A.
-    void forward(const real* sent, const real* table, real* received);
-    /// Gradient of s in sent and vector.
+    void forward(const real* sent, const real* table, real* received) override;
     void vector_gradient(const real* sent, const real* table, const real* g, real* grad_sent,
-                         real* grad_vector);
-    /// Gradient of s in sent and table.
+                         real* grad_vector) override;
     void table_gradient(const real* sent, const real* table, const real* g, real* grad_sent,
-                        real* grad_table);
-
-    using Derivative = Direction<real>;
-    /// Derivative of A.
-    void tangent(const Derivative& u, const real* sent, const real* table, real* received);
-    /// Derivative of table_gradient at fixed G.
-    void table_second(const Derivative& u, const real* sent, const real* table, const real* g,
-                      real* grad_sent, real* grad_table);
-    /// Derivative of vector_gradient at fixed G.
-    void vector_second(const Derivative& u, const real* sent, const real* table, const real* g,
-                       real* grad_sent, real* grad_vector);
+                        real* grad_table) override;
+    void tangent(const Direction<real>& u, const real* sent, const real* table,
+                 real* received) override;
+    void table_second(const Direction<real>& u, const real* sent, const real* table, const real* g,
+                      real* grad_sent, real* grad_table) override;
+    void vector_second(const Direction<real>& u, const real* sent, const real* table,
+                       const real* g, real* grad_sent, real* grad_vector) override;
 
 private:
     using Rows = EdgeRows<real>;
@@ -66,7 +59,9 @@ private:
     void pack_table(const real* table);
     void pack_features(const real* sent);
     void pack_gradient(const real* g);
-    void pack_duals(const Derivative& u, const real* sent);
+    void pack_duals(const Direction<real>& u, const real* sent);
+    void prepare_second(const Direction<real>& u, const real* sent, const real* table,
+                        const real* g);
     template <class Kernel>
     void sum_receivers(const Kernel& kernel, real* received);
     template <class Kernel>
@@ -81,8 +76,7 @@ private:
     Blocks features_of_, sums_of_, table_of_;
     EdgePlan<real> plan_;
     const Parallel& parallel_;
-    const Kernels<real>& kernels_;
-    const TrainingKernels<real>& training_;
+    ChosenKernels<real> kernels_;
     Buffer<int> rows_;
     Buffer<real> table_, features_, gradient_, result_;  ///< in blocks
     Buffer<char> records_;

@@ -3,8 +3,6 @@
 #include "path_messages.hpp"
 
 #include <algorithm>
-#include <cstring>
-#include <string>
 
 #include "qdml/engine.hpp"
 
@@ -14,67 +12,7 @@ namespace {
 constexpr int kRows = 8;       ///< of a tile: its coupling matrices stay in the cache
 constexpr int kMostParts = 8;  ///< tables that are summed at the end
 
-/// Row of an atom between [m][C] and the kernels' [block][m][16], for one irrep.
-template <class real>
-void pack_part(const PathShape::Part& part, double sign, const real* from, real* to) {
-    const int components = 2 * part.degree + 1;
-    for (int block = 0; block < part.channels / kBlock; ++block) {
-        for (int m = 0; m < components; ++m, to += kBlock) {
-            const real* source = from + m * part.channels + block * kBlock;
-            for (int c = 0; c < kBlock; ++c) to[c] = static_cast<real>(sign) * source[c];
-        }
-    }
-}
-template <class real>
-void unpack_part(const PathShape::Part& part, const real* from, real* to) {
-    const int components = 2 * part.degree + 1;
-    for (int block = 0; block < part.channels / kBlock; ++block) {
-        for (int m = 0; m < components; ++m, from += kBlock) {
-            std::memcpy(to + m * part.channels + block * kBlock, from, kBlock * sizeof(real));
-        }
-    }
-}
-
 }  // namespace
-
-void PathShape::add_irrep(int degree, int channels) {
-    sent.push_back({degree, channels, width_in()});
-}
-
-void PathShape::add_path(int part, int l_edge, int l_out) {
-    if (part < 0 || part >= static_cast<int>(sent.size())) {
-        throw Error("layer_unavailable", "a path begins at irrep " + std::to_string(part) + " of " +
-                                             std::to_string(sent.size()));
-    }
-    const int channels_of_path = sent[static_cast<std::size_t>(part)].channels;
-    paths.push_back({part, l_edge, {l_out, channels_of_path, width_out()}, channels()});
-}
-
-std::int64_t PathShape::width_in() const {
-    return sent.empty() ? 0 : sent.back().offset + sent.back().size();
-}
-
-std::int64_t PathShape::width_out() const {
-    return paths.empty() ? 0 : paths.back().sum.offset + paths.back().sum.size();
-}
-
-int PathShape::channels() const {
-    return paths.empty() ? 0 : paths.back().first_channel + paths.back().sum.channels;
-}
-
-bool has_path_messages(const PathShape& shape) {
-    const auto good_degree = [](int l) { return l >= 0 && l <= kMaxDegree; };
-    const auto good = [&](const PathShape::Part& part) {
-        return good_degree(part.degree) && part.channels > 0 && part.channels % kBlock == 0;
-    };
-    return std::all_of(shape.sent.begin(), shape.sent.end(), good) && !shape.paths.empty() &&
-           std::all_of(shape.paths.begin(), shape.paths.end(), [&](const PathShape::Path& p) {
-               const int l_in = shape.sent[static_cast<std::size_t>(p.part)].degree;
-               const int l_out = p.sum.degree;
-               return good_degree(p.l_edge) && good_degree(l_out) && l_out <= l_in + p.l_edge &&
-                      l_in <= l_out + p.l_edge && p.l_edge <= l_in + l_out;
-           });
-}
 
 /// Some rows, their edges, and Y and M of these edges: with duals their derivatives behind them.
 template <class real>
@@ -128,7 +66,7 @@ void PathMessages<real>::pack_features(const real* sent, real* to) const {
         for (std::int64_t i = first; i < last; ++i) {
             for (const auto& part : shape_.sent) {
                 const std::int64_t at = i * width_in_ + part.offset;
-                pack_part(part, 1.0, sent + at, to + at);
+                part.pack(sent + at, real(1), to + at);
             }
         }
     });
@@ -141,7 +79,7 @@ void PathMessages<real>::pack_plain(const real* sent) {
 }
 
 template <class real>
-void PathMessages<real>::pack_duals(const real* sent, const Derivative& u) {
+void PathMessages<real>::pack_duals(const real* sent, const Direction<real>& u) {
     const std::int64_t n = shape_.n_atoms * width_in_;
     Buffer<real> value, derivative;
     value.reserve(n);
@@ -162,7 +100,7 @@ void PathMessages<real>::pack_gradient(const real* g) {
         for (std::int64_t i = first; i < last; ++i) {
             for (const auto& path : shape_.paths) {
                 const std::int64_t at = i * width_out_ + path.sum.offset;
-                pack_part(path.sum, path.l_edge % 2 ? -1.0 : 1.0, g + at, gradient_.data() + at);
+                path.sum.pack(g + at, real(path.l_edge % 2 ? -1 : 1), gradient_.data() + at);
             }
         }
     });
@@ -205,9 +143,10 @@ void PathMessages<real>::couple(Tile& t, const Place& p) const {
     }
 }
 
+/// body(place) for every block of every path, with M of the path and the table of the block in place.
 template <class real>
-template <class Kernel>
-void PathMessages<real>::for_blocks(Tile& t, const Kernel& kernel) const {
+template <class Body>
+void PathMessages<real>::for_blocks(Tile& t, const Body& body) const {
     for (const auto& path : shape_.paths) {
         const auto& part = shape_.sent[static_cast<std::size_t>(path.part)];
         Place p = {part.degree, path.l_edge, path.sum.degree, part.offset, path.sum.offset,
@@ -215,12 +154,29 @@ void PathMessages<real>::for_blocks(Tile& t, const Kernel& kernel) const {
         couple(t, p);
         for (int block = 0; block < part.channels / kBlock; ++block) {
             t.convolution.plain.table = table_.data() + p.table;
-            kernel(p);
+            body(p);
             p.sent += (2 * p.l_in + 1) * kBlock;
             p.sum += (2 * p.l_out + 1) * kBlock;
             p.table += table_of_.size();
         }
     }
+}
+
+template <class real>
+template <class Kernel, class Convolution>
+void PathMessages<real>::run_forward(const Kernel& kernel, const Convolution& c, const Tile& t,
+                                     const Place& p, real* out) const {
+    kernel(c, rows_.data() + t.first, t.n, features_.data() + (t.dual ? 2 : 1) * p.sent, width_in_,
+           out, width_out_);
+}
+
+/// `kept`: what the kernel keeps of the edges, moments or a table.
+template <class real>
+template <class Kernel, class Convolution>
+void PathMessages<real>::run_backward(const Kernel& kernel, const Convolution& c, const Tile& t,
+                                      const Place& p, real* out, real* kept) const {
+    kernel(c, rows_.data() + t.first, t.n, features_.data() + (t.dual ? 2 : 1) * p.sent, width_in_,
+           gradient_.data() + p.sum, width_out_, out, width_in_, kept);
 }
 
 template <class real>
@@ -233,8 +189,8 @@ void PathMessages<real>::sum_receivers(bool dual, const Kernel& kernel, real* re
         for_blocks(t, [&](const Place& p) { kernel(t, p, sums.data() + p.sum); });
         for (std::int64_t i = 0; i < t.n; ++i) {
             for (const auto& path : shape_.paths) {
-                unpack_part(path.sum, sums.data() + i * width_out_ + path.sum.offset,
-                            received + (first + i) * width_out_ + path.sum.offset);
+                path.sum.unpack(sums.data() + i * width_out_ + path.sum.offset,
+                                received + (first + i) * width_out_ + path.sum.offset);
             }
         }
     });
@@ -250,7 +206,7 @@ void PathMessages<real>::sum_senders(Tile& t, const Kernel& kernel, real* grad_s
     for_blocks(t, [&](const Place& p) { kernel(p, sums.data() + p.sent); });
     for (std::int64_t i = 0; i < t.n; ++i) {
         for (const auto& part : shape_.sent) {
-            unpack_part(part, sums.data() + i * width_in_ + part.offset,
+            part.unpack(sums.data() + i * width_in_ + part.offset,
                         grad_sent + (t.first + i) * width_in_ + part.offset);
         }
     }
@@ -276,19 +232,7 @@ void PathMessages<real>::sum_tables(bool dual, const Kernel& kernel, real* grad_
                         grad_sent);
         }
     });
-    for_groups(parallel_, static_cast<int>(table_of_.rows), 16, [&](int first, int last) {
-        for (int block = 0; block < table_of_.count(); ++block) {
-            for (int m = first; m < last; ++m) {
-                real sum[kBlock] = {};
-                for (int part = 0; part < parts; ++part) {
-                    const real* from = tables.data() + part * size + block * table_of_.size() +
-                                       std::int64_t(m) * kBlock;
-                    for (int c = 0; c < kBlock; ++c) sum[c] += from[c];
-                }
-                table_of_.unpack(sum, block, m, m + 1, grad_table);
-            }
-        }
-    });
+    table_of_.sum_parts(parallel_, tables.data(), parts, table_of_.rows, grad_table);
 }
 
 template <class real>
@@ -322,23 +266,21 @@ void PathMessages<real>::forward(const real* sent, const real* table, real* rece
     pack_table(table);
     pack_plain(sent);
     sum_receivers(false, [&](const Tile& t, const Place& p, real* out) {
-        kernels_.paths.path[p.l_in][p.l_edge][p.l_out].forward(
-            t.convolution.plain, rows_.data() + t.first, t.n, features_.data() + p.sent, width_in_,
-            out, width_out_);
+        run_forward(kernels_.paths.path[p.l_in][p.l_edge][p.l_out].forward, t.convolution.plain, t,
+                    p, out);
     }, received);
 }
 
 template <class real>
-void PathMessages<real>::tangent(const Derivative& u, const real* sent, const real* table,
+void PathMessages<real>::tangent(const Direction<real>& u, const real* sent, const real* table,
                                  real* received) {
     pack_table(table);
     pack_duals(sent, u);
     make_dual_records(plan_.receivers, shape_.n_atoms, u, 1.0, knots_, kernels_.training, parallel_,
                       records_);
     sum_receivers(true, [&](const Tile& t, const Place& p, real* out) {
-        kernels_.path_training.path[p.l_in][p.l_edge][p.l_out].dual_forward(
-            t.convolution, rows_.data() + t.first, t.n, features_.data() + 2 * p.sent, width_in_,
-            out, width_out_);
+        run_forward(kernels_.path_training.path[p.l_in][p.l_edge][p.l_out].dual_forward,
+                    t.convolution, t, p, out);
     }, received);
 }
 
@@ -349,14 +291,13 @@ void PathMessages<real>::table_gradient(const real* sent, const real* table, con
     pack_plain(sent);
     pack_gradient(g);
     sum_tables(false, [&](const Tile& t, const Place& p, real* out, real* own) {
-        kernels_.path_training.path[p.l_in][p.l_edge][p.l_out].table(
-            t.convolution.plain, rows_.data() + t.first, t.n, features_.data() + p.sent, width_in_,
-            gradient_.data() + p.sum, width_out_, out, width_in_, own);
+        run_backward(kernels_.path_training.path[p.l_in][p.l_edge][p.l_out].table,
+                     t.convolution.plain, t, p, out, own);
     }, grad_sent, grad_table);
 }
 
 template <class real>
-void PathMessages<real>::prepare_second(const Derivative& u, const real* sent, const real* table,
+void PathMessages<real>::prepare_second(const Direction<real>& u, const real* sent, const real* table,
                                         const real* g) {
     pack_table(table);
     pack_duals(sent, u);
@@ -366,13 +307,12 @@ void PathMessages<real>::prepare_second(const Derivative& u, const real* sent, c
 }
 
 template <class real>
-void PathMessages<real>::table_second(const Derivative& u, const real* sent, const real* table,
+void PathMessages<real>::table_second(const Direction<real>& u, const real* sent, const real* table,
                                       const real* g, real* grad_sent, real* grad_table) {
     prepare_second(u, sent, table, g);
     sum_tables(true, [&](const Tile& t, const Place& p, real* out, real* own) {
-        kernels_.path_training.path[p.l_in][p.l_edge][p.l_out].dual_table(
-            t.convolution, rows_.data() + t.first, t.n, features_.data() + 2 * p.sent, width_in_,
-            gradient_.data() + p.sum, width_out_, out, width_in_, own);
+        run_backward(kernels_.path_training.path[p.l_in][p.l_edge][p.l_out].dual_table,
+                     t.convolution, t, p, out, own);
     }, grad_sent, grad_table);
 }
 
@@ -383,9 +323,8 @@ void PathMessages<real>::vector_gradient(const real* sent, const real* table, co
     pack_plain(sent);
     pack_gradient(g);
     sum_edges(false, [&](const Tile& t, const Place& p, real* out, real* moments) {
-        kernels_.paths.path[p.l_in][p.l_edge][p.l_out].backward(
-            t.convolution.plain, rows_.data() + t.first, t.n, features_.data() + p.sent, width_in_,
-            gradient_.data() + p.sum, width_out_, out, width_in_, moments);
+        run_backward(kernels_.paths.path[p.l_in][p.l_edge][p.l_out].backward, t.convolution.plain,
+                     t, p, out, moments);
     }, [&](std::int64_t begin, std::int64_t n, const real* moments, real* vectors) {
         Buffer<EdgeGradient<real>> gradient;
         gradient.reserve(n);
@@ -399,13 +338,12 @@ void PathMessages<real>::vector_gradient(const real* sent, const real* table, co
 }
 
 template <class real>
-void PathMessages<real>::vector_second(const Derivative& u, const real* sent, const real* table,
+void PathMessages<real>::vector_second(const Direction<real>& u, const real* sent, const real* table,
                                        const real* g, real* grad_sent, real* grad_vector) {
     prepare_second(u, sent, table, g);
     sum_edges(true, [&](const Tile& t, const Place& p, real* out, real* moments) {
-        kernels_.path_training.path[p.l_in][p.l_edge][p.l_out].dual_backward(
-            t.convolution, rows_.data() + t.first, t.n, features_.data() + 2 * p.sent, width_in_,
-            gradient_.data() + p.sum, width_out_, out, width_in_, moments);
+        run_backward(kernels_.path_training.path[p.l_in][p.l_edge][p.l_out].dual_backward,
+                     t.convolution, t, p, out, moments);
     }, [&](std::int64_t begin, std::int64_t n, const real* moments, real* vectors) {
         kernels_.path_training.dual_finish(
             n, records_.data() + begin * kernels_.training.dual_record_bytes, moments, vectors);

@@ -4,75 +4,39 @@
 ///
 /// Arrays: sent [A][W], per irrep of the message its [2l+1][C], one after the other; vector [A][K][3]
 /// (Å); table [K+1][2][F], F the channels of all paths; received and G [A][W'], per path its
-/// [2l_out+1][C]. Every sum has an order that does not depend on the number of threads.
+/// [2l_out+1][C].
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "../buffer.hpp"
 #include "blocks.hpp"
 #include "chosen.hpp"
-#include "direction.hpp"
+#include "operations.hpp"
+#include "path_shape.hpp"
 
 namespace qdml {
 
-struct PathShape {
-    /// An irrep of the features or the sums of one path; `offset` in numbers of an atom's row.
-    struct Part {
-        int degree, channels;
-        std::int64_t offset;
-        std::int64_t size() const { return std::int64_t(2 * degree + 1) * channels; }
-    };
-    struct Path {
-        int part;  ///< of sent
-        int l_edge;
-        Part sum;
-        int first_channel;  ///< in the table
-    };
-    std::vector<Part> sent;
-    std::vector<Path> paths;
-    int n_atoms = 0, n_slots = 0;
-    int knots = 0;  ///< spline intervals
-
-    void add_irrep(int degree, int channels);
-    /// Throws Error `layer_unavailable` for a part that does not exist.
-    void add_path(int part, int l_edge, int l_out);
-    std::int64_t width_in() const;   ///< W
-    std::int64_t width_out() const;  ///< W'
-    int channels() const;            ///< F
-};
-
-/// Whether there are kernels for a layer: degrees up to 3 that couple, channels in sixteens.
-bool has_path_messages(const PathShape& shape);
-
-/// One evaluation; methods fill the arrays they name completely.
+/// One evaluation.
 template <class real>
-class PathMessages {
+class PathMessages final : public MessageOperations<real> {
 public:
     /// `plan` is of the same batch, with Spline::hermite. Throws Error `layer_unavailable` where
     /// has_path_messages() is false.
     PathMessages(const PathShape& shape, double cutoff, const EdgePlan<real>& plan,
                  const Parallel& parallel);
 
-    /// received = A.
-    void forward(const real* sent, const real* table, real* received);
-    /// Gradient of s in sent and vector.
+    void forward(const real* sent, const real* table, real* received) override;
     void vector_gradient(const real* sent, const real* table, const real* g, real* grad_sent,
-                         real* grad_vector);
-    /// Gradient of s in sent and table.
+                         real* grad_vector) override;
     void table_gradient(const real* sent, const real* table, const real* g, real* grad_sent,
-                        real* grad_table);
-
-    using Derivative = Direction<real>;
-    /// Derivative of A.
-    void tangent(const Derivative& u, const real* sent, const real* table, real* received);
-    /// Derivative of table_gradient at fixed G.
-    void table_second(const Derivative& u, const real* sent, const real* table, const real* g,
-                      real* grad_sent, real* grad_table);
-    /// Derivative of vector_gradient at fixed G.
-    void vector_second(const Derivative& u, const real* sent, const real* table, const real* g,
-                       real* grad_sent, real* grad_vector);
+                        real* grad_table) override;
+    void tangent(const Direction<real>& u, const real* sent, const real* table,
+                 real* received) override;
+    void table_second(const Direction<real>& u, const real* sent, const real* table, const real* g,
+                      real* grad_sent, real* grad_table) override;
+    void vector_second(const Direction<real>& u, const real* sent, const real* table,
+                       const real* g, real* grad_sent, real* grad_vector) override;
 
 private:
     using Rows = EdgeRows<real>;
@@ -82,13 +46,20 @@ private:
     void pack_table(const real* table);
     void pack_features(const real* sent, real* to) const;
     void pack_plain(const real* sent);
-    void pack_duals(const real* sent, const Derivative& u);
+    void pack_duals(const real* sent, const Direction<real>& u);
     void pack_gradient(const real* g);
-    void prepare_second(const Derivative& u, const real* sent, const real* table, const real* g);
+    void prepare_second(const Direction<real>& u, const real* sent, const real* table,
+                        const real* g);
     Tile tile(const Rows& rows, bool dual, int first, int last) const;
     void couple(Tile& tile, const Place& place) const;
-    template <class Kernel>
-    void for_blocks(Tile& tile, const Kernel& kernel) const;
+    template <class Body>
+    void for_blocks(Tile& tile, const Body& body) const;
+    template <class Kernel, class Convolution>
+    void run_forward(const Kernel& kernel, const Convolution& c, const Tile& tile,
+                     const Place& place, real* out) const;
+    template <class Kernel, class Convolution>
+    void run_backward(const Kernel& kernel, const Convolution& c, const Tile& tile,
+                      const Place& place, real* out, real* kept) const;
     template <class Kernel>
     void sum_receivers(bool dual, const Kernel& kernel, real* received);
     template <class Kernel>
