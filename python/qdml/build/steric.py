@@ -145,7 +145,7 @@ def _minimise(
         gradient = np.column_stack([np.bincount(ends, forces[:, k], size) for k in range(3)])
         return float(0.5 * (stiffness * stretch**2).sum()), gradient[:n].ravel()
 
-    # threads for vectors of this length only wait for each other: 20 times longer on busy cores
+    # threads for vectors of this length only wait for each other, most of all on busy cores
     with threadpool_limits(1, user_api="blas"):
         result = minimize(
             energy_and_gradient,
