@@ -269,3 +269,12 @@ def test_a_dot_with_carboxylates_gets_their_table(tmp_path, monkeypatch):
     assert [name for name, _ in sections] == ["A dot in motion", "Carboxylates"]
     assert numbers["binding_modes"]["MD"]["chelating"] == 1.0
     assert numbers["binding_mode_lifetimes_ps"]["chelating"] is None  # never left
+
+
+def test_the_finished_part_of_a_run_is_followed():
+    printed = ["Step Temp\n", "0 600\n", "17 590\n", "Loop time of 1\n", "Step Temp\n", "0 1\n",
+               "100 2\n", "\n", "   Step Temp\n", "0 3\n", "200 4\n", "300 4\n"]  # fmt: skip
+    parts = []
+    assert list(dynamics.follow(printed, 100, 300, parts.append)) == printed
+    # the minimisation counts nothing, the two runs have 400 steps
+    assert parts == [0.0, 0.25, 0.25, 0.75, 1.0]

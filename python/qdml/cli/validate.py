@@ -73,7 +73,14 @@ def validate(
             model, material, frames, folder or Path(temporary), structure, time, nve_time,
             tuple(temperature or (300, 500)), ranks,
         )  # fmt: skip
-        found = run_validation(request, lambda text: bar.update(text))
+
+        def tell(text: str) -> None:
+            if errors.is_terminal:
+                bar.update(text)
+            else:
+                errors.print(f"validate: {text}", markup=False, highlight=False, soft_wrap=True)
+
+        found = run_validation(request, tell)
     numbers = write_report(found, output)
     colours = {"PASS": "green", "FAIL": "red", "-": "dim"}
     for row in found.rows:

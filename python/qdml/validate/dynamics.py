@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,7 @@ neighbor 1.0 bin
 neigh_modify every 1 delay 0 check yes
 timestep {timestep}
 thermo_style custom step time temp pe ke etotal
-thermo_modify format float %.12g
+thermo_modify format float %.12g flush yes
 thermo {thermo}
 minimize 0 1.0e-2 300 3000
 reset_timestep 0
@@ -106,18 +107,23 @@ def run(
     picoseconds: float,
     ranks: int = 1,
     seed: int = 4711,
+    on_part: Callable[[float], None] = lambda part: None,
 ) -> None:
-    """Run 'nvt-TEMPERATURE' or 'nve' in a folder; EngineError with LAMMPS' message if it fails."""
+    """Run 'nvt-TEMPERATURE' or 'nve' in a folder; EngineError with LAMMPS' message if it fails.
+
+    `on_part` is told the finished part of the steps, 0 to 1, as LAMMPS prints them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     elements = sorted(set(dot.get_chemical_symbols()))
     _write_data(dot, elements, folder / "dot.data")
     step = time_step(dot)
     n_steps = max(round(1000 * picoseconds / step), 10)
+    n_first = round(1000 * min(EQUILIBRATION, picoseconds) / step)
     nve = name == "nve"
     body = (NVE if nve else NVT).format(
         temperature=temperature,
         seed=seed,
-        equilibration=round(1000 * min(EQUILIBRATION, picoseconds) / step),
+        equilibration=n_first,
         every=SPECTRUM_STEPS if nve else max(n_steps // FRAMES, 1),
         elements=" ".join(elements),
         steps=n_steps,
@@ -139,18 +145,39 @@ def run(
     )
     (folder / f"in.{name}").write_text(deck)
     arguments = ["-in", f"in.{name}", "-log", f"{name}.log", "-nocite"]
-    done = subprocess.run(
+    with subprocess.Popen(
         lammps_command(arguments, ranks),
         cwd=folder,
         env=lammps_environment(1, ranks),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-    )
-    if done.returncode:
-        errors = [line for line in done.stdout.splitlines() if "ERROR" in line]
-        raise EngineError(f"{folder / f'in.{name}'}: {errors[0] if errors else done.stdout[-300:]}")
+    ) as process:
+        printed = []
+        for line in follow(process.stdout, n_first, n_steps, on_part):
+            printed.append(line)
+    if process.returncode:
+        errors = [line.strip() for line in printed if "ERROR" in line]
+        last = "".join(printed)[-300:]
+        raise EngineError(f"{folder / f'in.{name}'}: {errors[0] if errors else last}")
+
+
+def follow(
+    lines: Iterable[str], n_first: int, n_steps: int, on_part: Callable[[float], None]
+) -> Iterable[str]:
+    """Hand on what LAMMPS prints and tell the finished part of both runs after the minimisation.
+
+    Every minimisation and run prints a line of headings that begins with Step, and then its steps
+    from 0.
+    """
+    tables = 0
+    for line in lines:
+        first = line.split(maxsplit=1)[0] if line.strip() else ""
+        tables += first == "Step"
+        if tables > 1 and first.isdigit():
+            done = int(first) + (n_first if tables > 2 else 0)
+            on_part(min(done / (n_first + n_steps), 1.0))
+        yield line
 
 
 def _write_data(dot: Atoms, elements: list[str], path: Path) -> None:

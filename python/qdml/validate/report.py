@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,12 +144,12 @@ def _dynamics(
     coolest: list[Atoms] = []
     for temperature in request.temperatures:
         name = f"nvt-{temperature}"
-        on_progress(f"{request.picoseconds:g} ps at {temperature} K")
+        on_part = _told(on_progress, f"{request.picoseconds:g} ps at {temperature} K")
         label = f"{dot.get_chemical_formula()} at {temperature} K"
         try:
             dynamics.run(
                 dot, request.model, request.folder, name, temperature=temperature,
-                picoseconds=request.picoseconds, ranks=request.ranks,
+                picoseconds=request.picoseconds, ranks=request.ranks, on_part=on_part,
             )  # fmt: skip
         except qdml.errors.EngineError as fault:
             found.append(rows.Row(label, str(fault), state="FAIL"))
@@ -157,14 +158,14 @@ def _dynamics(
         coolest = coolest or frames
         run = dynamics.intactness(frames)
         found += rows.intact_rows(label, run, request.picoseconds)
-        time = np.linspace(0, request.picoseconds, len(frames))
-        whole[f"{temperature} K"] = time, run.detached
-    on_progress(f"{request.nve_picoseconds:g} ps at constant energy")
+        times = np.linspace(0, request.picoseconds, len(frames))
+        whole[f"{temperature} K"] = times, run.detached
+    on_part = _told(on_progress, f"{request.nve_picoseconds:g} ps at constant energy")
     velocities: list[Atoms] = []
     try:
         dynamics.run(
             dot, request.model, request.folder, "nve", temperature=request.temperatures[0],
-            picoseconds=request.nve_picoseconds, ranks=request.ranks,
+            picoseconds=request.nve_picoseconds, ranks=request.ranks, on_part=on_part,
         )  # fmt: skip
         found.append(rows.drift_row(dynamics.drift_of(request.folder)))
         velocities = dynamics.frames_of(request.folder, "nve").frames
@@ -179,6 +180,21 @@ def _dynamics(
         numbers |= ligands
         sections += [("Carboxylates", table)] if table else []
     return found, sections, numbers
+
+
+def _told(on_progress: Callable[[str], None], what: str) -> Callable[[float], None]:
+    """Turns the finished part of a run into a line with the time left, every tenth."""
+    began, told = time.monotonic(), -1
+    on_progress(what)
+
+    def on_part(part: float) -> None:
+        nonlocal told
+        if int(10 * part) > told and part > 0:
+            told = int(10 * part)
+            left = (time.monotonic() - began) * (1 - part) / part
+            on_progress(f"{what}: {100 * part:.0f} %, {left / 60:.1f} min left")
+
+    return on_part
 
 
 def _motion_html(
