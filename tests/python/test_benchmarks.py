@@ -20,6 +20,7 @@ from qdml.analyse.drift import Drift
 from qdml.cartesian import n_terms
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+import active_learning
 import cdse_dot_dynamics
 import dft_timing
 import gpu
@@ -325,3 +326,20 @@ def test_training_batches_hold_the_frames_that_fit_packs(tmp_path):
     edges = sum(len(neighbor_list("i", a, described["cutoff"])) for a in frames)
     assert described["edges"] == edges
     assert sorted(a.get_potential_energy() for a in frames) == [-6.0, -4.0, -2.0]
+
+
+def test_the_loop_is_measured_by_its_held_out_dot(tmp_path):
+    def frame(origin: str, split: str) -> Atoms:
+        atoms = Atoms("PbSe", [[0, 0, 0], [0, 0, 2.6]])
+        atoms.info.update(origin=origin, split=split)
+        return atoms
+
+    write(tmp_path / "a.extxyz", [frame("dot-A", "train"), frame("dot-B", "test")])
+    write(tmp_path / "b.extxyz", [frame("select-dot-A", "train"), frame("bulk-300K", "train")])
+    found = active_learning.count_training(tmp_path, ["a.extxyz", "b.extxyz"])
+    assert found == {"train": 3, "of_dots": 2}
+    error = {"reference": [[0.0, 0, 0]], "predicted": [[0.3, 0, 0.4]], "spread": [0.25]}
+    record = {"origin": "dot-B", "forces": error}
+    bulk = {"origin": "bulk-600K", "forces": error | {"spread": [9.0]}}
+    assert active_learning.error_over_spread([record, bulk]) == 2.0
+    assert active_learning.error_over_spread([bulk]) is None
