@@ -234,11 +234,12 @@ void PairQdml::add_spread()
 {
     const int n_local = atom->nlocal;
     const int n_members = active().size();
+    const auto& factors = active().spread_factors();
     const auto& spread = force_spread_.compute(results_, n_local, n_local + atom->nghost);
     spread_.resize(static_cast<std::size_t>(std::max(1, n_local)));
     double most = 0.0;
     for (int i = 0; i < n_local; ++i) {
-        spread_[static_cast<std::size_t>(i)] = energy_unit_ * spread[static_cast<std::size_t>(i)];
+        spread_[static_cast<std::size_t>(i)] = energy_unit_ * factors.forces * spread[static_cast<std::size_t>(i)];
         most = std::max(most, spread_[static_cast<std::size_t>(i)]);
     }
     MPI_Allreduce(&most, &max_force_spread_, 1, MPI_DOUBLE, MPI_MAX, world);
@@ -249,7 +250,7 @@ void PairQdml::add_spread()
     double mean = 0.0, squares = 0.0;
     for (const double e : energy) mean += e / n_members;
     for (const double e : energy) squares += (e - mean) * (e - mean) / n_members;
-    energy_spread_ = energy_unit_ * std::sqrt(squares);
+    energy_spread_ = energy_unit_ * factors.energy * std::sqrt(squares);
     // compute pair adds pvector up over the ranks
     spread_values_[0] = comm->me == 0 ? max_force_spread_ : 0.0;
     spread_values_[1] = comm->me == 0 ? energy_spread_ : 0.0;

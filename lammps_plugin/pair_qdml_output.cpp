@@ -45,6 +45,11 @@ void PairQdml::print_model()
         text += fmt::format("  committee of {}: {}\n", committee_->size(),
                             is_mean ? "averages, and the spread of forces"
                                     : "the first alone, the others when their spread is asked for");
+        const auto& factors = committee_->spread_factors();
+        if (factors.energy != 1.0 || factors.forces != 1.0) {
+            text += fmt::format("  spreads are multiplied by {:.3g} (energy) and {:.3g} (forces), the factors of the file\n",
+                                factors.energy, factors.forces);
+        }
     }
     text += "  types:";
     for (int type = 1; type <= atom->ntypes; ++type) {

@@ -37,6 +37,9 @@ Committee::Committee(const std::vector<std::string>& paths, Precision precision,
                 Engine(std::make_unique<Engine::Impl>(model, precision, choice)));
         }
     }
+    if (paths.size() == 1) {
+        spread_factors_ = info(0).spread_factors;
+    }
     species_map_.resize(engines_.size());
     shares_work_.assign(engines_.size(), 0);
     for (std::size_t m = 1; m < engines_.size(); ++m) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "elements.hpp"
 #include "families.hpp"
@@ -69,6 +70,25 @@ std::vector<double> read_distances(const std::string& path, const std::string& w
         }
     }
     return distances;
+}
+
+/// The optional factors of a committee's spreads.
+SpreadFactors read_spread_factors(const std::string& path, const json& doc) {
+    SpreadFactors factors;
+    if (!doc.contains("spread_factors")) {
+        return factors;
+    }
+    const json& found = doc["spread_factors"];
+    need(path, found.is_object(), "key 'spread_factors'", found, "an object with energy and forces");
+    for (auto [key, factor] : {std::pair{"energy", &factors.energy}, std::pair{"forces", &factors.forces}}) {
+        const std::string name = std::string("key 'spread_factors.") + key + "'";
+        if (!found.contains(key)) {
+            refuse(path, "key_missing", name + " is missing; pack the committee again");
+        }
+        need(path, found[key].is_number() && found[key].get<double>() > 0, name, found[key], "a positive number");
+        *factor = found[key].get<double>();
+    }
+    return factors;
 }
 
 /// One model per entry of `members`, each with distances of its own.
@@ -221,6 +241,7 @@ std::vector<Model> read_document(const std::string& path, const json& doc) {
     model.info.distances_seen =
         read_distances(path, "", doc["distances_seen"], model.info.species);
     if (format.get<int>() >= kCommitteeFormat && doc.contains("members")) {
+        model.info.spread_factors = read_spread_factors(path, doc);
         return read_member_list(path, doc["members"], model);
     }
     return {model};

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from qdml.errors import DataError
 from qdml.modelfile import (
     MEMBER_KEYS,
     MOST_MEMBERS,
+    SPREADS,
     content_hash,
     lowest_format,
     n_members,
@@ -40,7 +41,8 @@ def read_members(path: str | os.PathLike[str]) -> list[Member]:
     n = n_members(document)
     if n == 1:
         return [Member(document, tensors, content_hash(path))]
-    common = {key: value for key, value in document.items() if key != "members"}
+    shared = document.keys() - {"members", "spread_factors"}
+    common = {key: value for key, value in document.items() if key in shared}
     common["format"] = lowest_format(document["architecture"])
     return [
         Member(
@@ -57,6 +59,7 @@ def write_committee(
     members: Sequence[Member],
     names: Sequence[str] | None = None,
     description: str = "",
+    spread_factors: Mapping[str, float] | None = None,
 ) -> str:
     """Write the members to one file and return its content hash.
 
@@ -66,6 +69,9 @@ def write_committee(
     file it came from. `distances_seen` of the whole is the longest of each pair: closer than that,
     one of them extrapolates. Tensors are stored as F32 when all of all members are float32, else as
     F64.
+
+    `spread_factors` (energy, forces) are what the spread of the members is multiplied by wherever
+    it is reported; None leaves it as it is.
 
     `names` are used in messages instead of "member 1", "member 2", ...
     Raises DataError that names the first difference, ModelFileError for what readers refuse.
@@ -89,6 +95,8 @@ def write_committee(
     document["members"] = [
         {key: m.hash if key == "hash" else m.document[key] for key in MEMBER_KEYS} for m in members
     ]
+    if spread_factors is not None:
+        document["spread_factors"] = {key: float(spread_factors[key]) for key in SPREADS}
     tensors = {name: np.stack([m.tensors[name] for m in members]) for name in first.tensors}
     return write_model(path, document, tensors)
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qdml.errors import DataError, EngineError
+from qdml.modelfile import spread_factors
 
 try:
     from qdml import _native
@@ -38,7 +39,8 @@ class Prediction:
     """Result of one evaluation; n atoms.
 
     Of a committee these are averages; `member_energies` [m] and `member_forces` [m, n, 3] are those
-    of the members, None of a single potential.
+    of the members, None of a single potential. `energy_factor` and `forces_factor` are the
+    `spread_factors` of its file, 1 where it has none.
 
     `virial` is W = sum_i x_i F_i (eV, [3, 3]); stress is -W / volume. `energies` [n] and
     `virials` [n, 3, 3] are None unless asked for, and sum to `energy` and `virial`.
@@ -51,18 +53,23 @@ class Prediction:
     virials: NDArray[np.float64] | None = None
     member_energies: NDArray[np.float64] | None = None
     member_forces: NDArray[np.float64] | None = None
+    energy_factor: float = 1.0
+    forces_factor: float = 1.0
 
     @property
     def energy_spread(self) -> float | None:
-        """Standard deviation of the members' energies, eV; None of a single potential."""
-        return None if self.member_energies is None else float(self.member_energies.std())
+        """Standard deviation of the members' energies times its factor, eV; None of one."""
+        if self.member_energies is None:
+            return None
+        return self.energy_factor * float(self.member_energies.std())
 
     @property
     def forces_spread(self) -> NDArray[np.float64] | None:
-        """[n] sqrt(Σ_m |F_m - F̄|² / M), eV/Å; None of a single potential."""
+        """[n] sqrt(Σ_m |F_m - F̄|² / M) times its factor, eV/Å; None of a single potential."""
         if self.member_forces is None:
             return None
-        return np.sqrt(((self.member_forces - self.forces) ** 2).sum(axis=2).mean(axis=0))
+        squares = ((self.member_forces - self.forces) ** 2).sum(axis=2).mean(axis=0)
+        return self.forces_factor * np.sqrt(squares)
 
 
 class Engine:
@@ -84,6 +91,7 @@ class Engine:
         self.symbols: list[str] = self.info["species"]
         self.cutoff: float = self.info["cutoff"]
         self.n_members: int = self._engine.n_members
+        self.spread_factors: dict[str, float] = spread_factors(self.metadata)
 
     @property
     def memory_limit(self) -> int:
@@ -130,7 +138,7 @@ class Engine:
         cell = np.zeros((3, 3)) if cell is None else np.asarray(cell, dtype=float)
         periodic = [bool(p) for p in pbc]
         found = self._engine.compute(positions, species, cell, periodic, per_atom, per_atom)
-        return _prediction(found)
+        return self._prediction(found)
 
     def compute_graph(
         self,
@@ -150,19 +158,20 @@ class Engine:
         found = self._engine.compute_graph(
             species, row_start, neighbor, edge_vector, exchange, per_atom, per_atom
         )
-        return _prediction(found)
+        return self._prediction(found)
 
-
-def _prediction(found: dict[str, Any]) -> Prediction:
-    return Prediction(
-        found["energy"],
-        found["forces"],
-        found["virial"],
-        found.get("atom_energy"),
-        found.get("atom_virial"),
-        found.get("member_energies"),
-        found.get("member_forces"),
-    )
+    def _prediction(self, found: dict[str, Any]) -> Prediction:
+        return Prediction(
+            found["energy"],
+            found["forces"],
+            found["virial"],
+            found.get("atom_energy"),
+            found.get("atom_virial"),
+            found.get("member_energies"),
+            found.get("member_forces"),
+            self.spread_factors["energy"],
+            self.spread_factors["forces"],
+        )
 
 
 def build_neighbor_list(

@@ -51,6 +51,8 @@ MEMBER_KEYS: dict[str, tuple[type, ...]] = {
 }
 """What a file of several members says of each, beside what all have in common."""
 MOST_MEMBERS = 64
+SPREADS = ("energy", "forces")
+"""Keys of `spread_factors` of a file of several members."""
 DOCUMENT_KEYS = ("tool", "architecture", "species", "units", "level_of_theory", *DEFAULTS)
 MAX_HEADER = 100_000_000  # bytes; the same bound as the safetensors library
 MAX_NESTING = 64  # levels of lists and objects in the JSON; a file of ours has 4
@@ -75,6 +77,15 @@ def content_hash(path: str | os.PathLike[str]) -> str:
 def tensor_shapes(architecture: dict[str, Any], n_species: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all tensors a file of this architecture must hold (ZBL not counted)."""
     return KINDS[architecture["kind"]][1].tensor_shapes(architecture, n_species)
+
+
+def spread_factors(document: dict[str, Any]) -> dict[str, float]:
+    """`spread_factors` of a document that was checked, energy and forces; 1 where there are none.
+
+    A file of one potential has no spread, whatever it says of it.
+    """
+    said = document.get("spread_factors", {}) if n_members(document) > 1 else {}
+    return {key: float(said.get(key, 1.0)) for key in SPREADS}
 
 
 def lowest_format(architecture: object) -> int:
@@ -253,6 +264,7 @@ def _check_document(path: object, doc: dict[str, Any]) -> None:
             fault(path, "value_invalid", f"key '{key}' is {doc[key]!r}: wrong type")
     _check_distances(path, "", doc)
     if found >= COMMITTEE_FORMAT and "members" in doc:
+        _check_spread_factors(path, doc)
         _check_members(path, doc["members"])
 
 
@@ -263,6 +275,27 @@ def _check_distances(path: object, where: str, doc: dict[str, Any]) -> None:
                 path,
                 "value_invalid",
                 f"{where}distances_seen.{pair} is {r!r}, expected Å, a positive number",
+            )
+
+
+def _check_spread_factors(path: object, doc: dict[str, Any]) -> None:
+    """The optional factors of a committee's spreads."""
+    factors = doc.get("spread_factors", dict.fromkeys(SPREADS, 1.0))
+    if not isinstance(factors, dict):
+        fault(
+            path,
+            "value_invalid",
+            f"key 'spread_factors' is {factors!r:.200}, expected an object with energy and forces",
+        )
+    for key in SPREADS:
+        if key not in factors:
+            fault(path, "key_missing", f"key 'spread_factors.{key}' is missing; pack again")
+        factor = factors[key]
+        if not isinstance(factor, (int, float)) or isinstance(factor, bool) or not factor > 0:
+            fault(
+                path,
+                "value_invalid",
+                f"key 'spread_factors.{key}' is {factor!r:.200}, expected a positive number",
             )
 
 

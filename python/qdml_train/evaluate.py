@@ -22,12 +22,12 @@ from qdml.analyse.parity import (
     parse_evaluation,
     worst_frames,
 )
-from qdml.modelfile import content_hash, read_model
+from qdml.modelfile import content_hash
 from rich.table import Table
 
 from qdml_train.frames import Frame, data_hash
-from qdml_train.predictor import Result, best_potential
-from qdml_train.spread import Combined, combine
+from qdml_train.opened import open_potentials
+from qdml_train.spread import Combined
 
 DECIMALS = 6
 GROUPS = {"split": "all", "origin": "origin", "element": "element", "region": "region",
@@ -40,36 +40,37 @@ def evaluate_models(
 ) -> dict[str, Any]:
     """The document of `evaluation.json` (docs/training.md); `splits` has one name per frame.
 
-    Several files are a committee: predictions are means over the members, with their spread.
+    Several files are a committee, and so is one file of several members: predictions are means over
+    the members, with their spread.
     """
-    potentials = [best_potential(path) for path in paths]
-    predictions = [potential.predict(frames) for potential in potentials]
-    documents = [read_model(path)[0] for path in paths]
-    members = [{"model": p.name, "model_hash": content_hash(p)} for p in paths]
+    opened = open_potentials(paths)
+    members = opened.members
     head: dict[str, Any] = {"format": EVALUATION_FORMAT, **members[0]}
-    if len(paths) > 1:
+    if len(members) > 1:
         head["model"] = f"committee of {', '.join(m['model'] for m in members)}"
         head["members"] = members
+        head["spread_factors"] = opened.spread_factors
+    if len(members) > len(paths) == 1:
+        head["model_hash"] = content_hash(paths[0])
     document = {
         **head,
-        "backend": potentials[0].name,
-        "level_of_theory": documents[0]["level_of_theory"],
+        "backend": opened.potentials[0].name,
+        "level_of_theory": opened.document["level_of_theory"],
         "units": UNITS,
         "data_hash": data_hash(frames),
-        "frames": frame_records(frames, splits, predictions),
+        "frames": frame_records(frames, splits, opened.predict(frames)),
     }
     return document | {"summary": summarise(document)}
 
 
 def frame_records(
-    frames: list[Frame], splits: list[str], predictions: Sequence[Sequence[Result]]
+    frames: list[Frame], splits: list[str], combined: Sequence[Combined]
 ) -> list[dict[str, Any]]:
-    """The entries of `frames`; predictions hold the results of every member."""
+    """The entries of `frames`."""
     structures = [f.atoms() for f in frames]
     for atoms, frame in zip(structures, frames, strict=True):
         atoms.info.update(frame.info)
     letters = region_letters(structures)
-    combined = [combine(results) for results in zip(*predictions, strict=True)]
     parts = zip(frames, splits, structures, letters, combined, strict=True)
     return [_record(f, s, frame_kind(a), region, c) for f, s, a, region, c in parts]
 

@@ -18,7 +18,6 @@ from qdml.analyse.frames import frame_kind
 from qdml.analyse.trajectory import read_trajectory
 from qdml.errors import DataError, StructureError
 from qdml.label.frames import suitable_mesh
-from qdml.modelfile import read_model
 from qdml.sample.carve import carve
 from qdml.sample.select import descriptors, farthest_points
 from qdml.xyz_scan import is_xyz
@@ -27,9 +26,9 @@ from rich.console import Console
 from qdml_train.features import frame_features, node_scalars, standardise
 from qdml_train.frames import Frame, frame_from_atoms
 from qdml_train.model.architecture import Architecture
-from qdml_train.predictor import JaxPotential, best_potential
+from qdml_train.opened import open_potentials
+from qdml_train.predictor import JaxPotential
 from qdml_train.sources import read_frames
-from qdml_train.spread import combine
 from qdml_train.uncertainty import Candidate, Limits, by_committee, by_distance, by_novelty, reject
 
 
@@ -67,22 +66,23 @@ def select_frames(frames: list[Frame], request: Request) -> Selection:
         raise DataError("no frames to choose from")
     # no dot has the environments and forces of isolated atoms and squeezed pairs
     request = replace(request, known=[f for f in request.known if f.n_atoms > 2])
-    predictions = [best_potential(path).predict(frames) for path in request.models]
-    combined = [combine(results) for results in zip(*predictions, strict=True)]
-    local = _jax_potential(request.models[0])
+    opened = open_potentials(request.models)
+    combined = opened.predict(frames)
+    local = _jax_potential(*opened.first)
+    seen = opened.document["distances_seen"]
     known_scalars, scalars = [], []
     if local is not None:
         scalars = node_scalars(local, frames)
         known_scalars = node_scalars(local, request.known)
-    if len(request.models) > 1:
+    if len(opened.potentials) > 1:
         measure, candidates = "committee", by_committee(frames, combined, request.limits)
     elif local is not None and request.known:
         measure = "distance of node scalars to the training data"
         species = [[local.species(f) for f in part] for part in (frames, request.known)]
         candidates = by_novelty(frames, scalars, known_scalars, species, request.limits)
     else:
-        measure, candidates = "shortest distances", by_distance(frames, request.models[0])
-    reject(candidates, combined, request.known, request.models[0], request.limits)
+        measure, candidates = "shortest distances", by_distance(frames, seen)
+    reject(candidates, combined, request.known, seen, request.limits)
     pool = [k for k, c in enumerate(candidates) if c.uncertain and not c.rejected]
     chosen: list[int] = []
     how = "node scalars" if local is not None else "histograms of pair distances"
@@ -97,7 +97,7 @@ def select_frames(frames: list[Frame], request: Request) -> Selection:
     for k in chosen:
         candidate = candidates[k]
         try:
-            atoms = _structure(candidate, request)
+            atoms = _structure(candidate, request, opened.document["species"])
         except StructureError as error:
             not_carved.append(f"{candidate.frame.where}: {error}")
             continue
@@ -115,10 +115,10 @@ def select_frames(frames: list[Frame], request: Request) -> Selection:
     return Selection(picked, candidates, measure, how, counts, not_carved)
 
 
-def _jax_potential(path: Path) -> JaxPotential | None:
+def _jax_potential(document: dict[str, Any], tensors: dict[str, Any]) -> JaxPotential | None:
     """The potential whose node scalars can be had; None for imported architectures."""
     try:
-        potential = JaxPotential.from_file(path)
+        potential = JaxPotential(document, tensors)
     except (KeyError, DataError):
         return None
     return potential if isinstance(potential.architecture, Architecture) else None
@@ -160,7 +160,7 @@ def _features(
     return standardise(frame_features(values, kinds, n_species), known)
 
 
-def _structure(candidate: Candidate, request: Request) -> Atoms:
+def _structure(candidate: Candidate, request: Request, species: Sequence[str]) -> Atoms:
     """The frame, or the cluster cut out of it, with its history in info."""
     frame = candidate.frame
     info: dict[str, Any] = {
@@ -182,8 +182,7 @@ def _structure(candidate: Candidate, request: Request) -> Atoms:
     if frame.n_atoms > request.max_atoms:
         cap = request.cap
         carved = carve(atoms, candidate.atom, request.max_atoms, cap)
-        known = read_model(request.models[0])[0]["species"]
-        lacking = set(carved.atoms.symbols) - set(known)
+        lacking = set(carved.atoms.symbols) - set(species)
         if lacking:
             raise StructureError(
                 f"the cut is capped with {', '.join(sorted(lacking))}, which the potential does "

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from qdml.modelfile import SPREADS
 
 from qdml_train.predictor import Result
+
+UNSCALED: Mapping[str, float] = dict.fromkeys(SPREADS, 1.0)
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Combined:
     """What a committee says about one frame; spreads are None for a single potential.
 
     energy_spread: standard deviation of the total energy over the members, eV. force_spread [n]:
-    `force_spread` of this module, eV/Å.
+    `force_spread` of this module, eV/Å. Both times the `spread_factors` of the committee's file.
     """
 
     mean: Result
@@ -32,7 +35,7 @@ def force_spread(forces: np.ndarray) -> np.ndarray:
     return np.sqrt(((forces - forces.mean(axis=0)) ** 2).sum(axis=-1).mean(axis=0))
 
 
-def combine(results: Sequence[Result]) -> Combined:
+def combine(results: Sequence[Result], factors: Mapping[str, float] = UNSCALED) -> Combined:
     """Mean and spread of the results of all members for one frame."""
     if len(results) == 1:
         return Combined(results[0])
@@ -44,4 +47,5 @@ def combine(results: Sequence[Result]) -> Combined:
         forces.mean(axis=0),
         np.mean(stresses, axis=0) if stresses else None,
     )
-    return Combined(mean, float(energies.std()), force_spread(forces))
+    spread = factors["forces"] * force_spread(forces)
+    return Combined(mean, factors["energy"] * float(energies.std()), spread)

@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from ase.data import chemical_symbols
-from qdml.modelfile import read_model
 
 from qdml_train.features import novelty
 from qdml_train.frames import Frame
@@ -109,9 +107,8 @@ def by_novelty(
     return candidates
 
 
-def by_distance(frames: list[Frame], model: Path) -> list[Candidate]:
+def by_distance(frames: list[Frame], seen: dict[str, float]) -> list[Candidate]:
     """By `extrapolation` of the pair style: shortest distance trained on over this one."""
-    seen = read_model(model)[0].get("distances_seen") or {}
     candidates = []
     for frame in frames:
         ratio, atom = extrapolation(frame, seen)
@@ -143,13 +140,12 @@ def reject(
     candidates: list[Candidate],
     combined: list[Combined],
     known: list[Frame],
-    model: Path,
+    seen: dict[str, float],
     limits: Limits,
 ) -> None:
     """Mark frames that no labelling helps: broken, torn by huge forces, atoms in each other."""
     forces = [np.linalg.norm(f.forces, axis=1).max() for f in known if f.forces is not None]
     largest = limits.force_ratio * float(max(forces)) if forces else limits.largest_force
-    seen = read_model(model)[0].get("distances_seen") or {}
     for candidate, found in zip(candidates, combined, strict=True):
         size = np.linalg.norm(found.mean.forces, axis=1)
         if not (np.isfinite(size).all() and np.isfinite(found.mean.energy)):

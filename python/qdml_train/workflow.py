@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from qdml.analyse.calibration import spread_factors
+from qdml.analyse.parity import parse_evaluation
 from qdml.committee import read_members, write_committee
-from qdml.errors import ConfigError, EngineError
+from qdml.errors import ConfigError, DataError, EngineError
+from qdml.modelfile import read_file
 from rich.console import Console
 
 from qdml_train import checkpoint
@@ -27,6 +30,7 @@ from qdml_train.monitor import describe, duration
 from qdml_train.predictor import JaxPotential
 from qdml_train.report_checks import print_findings
 from qdml_train.results import FILES, NVE_LENGTH, write_results
+from qdml_train.spread import combine
 from qdml_train.step import Parameters
 
 
@@ -77,6 +81,8 @@ def run_fit(
         return {}
     models = write_potentials(fit, config.output / "model.qdml", unproven, console)
     evaluation = evaluate_fit(fit, models, console, nve_length)
+    if len(models) > 1:
+        calibrate_committee(config.output / "model.qdml", evaluation, console)
     rows = evaluation["summary"]["by_split"]
     part = "test" if "test" in rows else "valid"
     found = rows[part] | {"virial_rmse_mev_per_atom": None}
@@ -134,11 +140,37 @@ def write_potentials(fit: Fit, path: Path, unproven: bool, console: Console) -> 
     paths = [path.with_name(f"{path.stem}-{k}{path.suffix}") for k in range(len(members))]
     for member, target, seed in zip(members, paths, fit.seeds, strict=True):
         write_potential(fit, member, target, seed, unproven, console)
-    together = path.with_name(f"{path.stem}-committee{path.suffix}")
+    together = committee_path(path)
     packed = [member for target in paths for member in read_members(target)]
     write_committee(together, packed, [p.name for p in paths], fit.config.description)
     console.print(f"export: {together}, all members", highlight=False, soft_wrap=True)
     return paths
+
+
+def committee_path(path: Path) -> Path:
+    """The file of all members beside those of one each."""
+    return path.with_name(f"{path.stem}-committee{path.suffix}")
+
+
+def calibrate_committee(path: Path, evaluation: dict[str, Any], console: Console) -> None:
+    """Write the factors of the spreads into the committee's file, from the validation frames."""
+    together = committee_path(path)
+    try:
+        factors = spread_factors(parse_evaluation(evaluation), "valid")
+    except DataError as reason:
+        console.print(f"export: spreads are not calibrated: {reason}", highlight=False)
+        return
+    document = read_file(together)[0]
+    write_committee(
+        together, read_members(together), description=document["description"],
+        spread_factors=factors,
+    )  # fmt: skip
+    console.print(
+        f"export: {together}, spreads times {factors['forces']:.2f} (forces) and "
+        f"{factors['energy']:.2f} (energy), from the validation frames",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def write_potential(
@@ -175,7 +207,8 @@ def validation_errors(
 ) -> dict[str, float | None]:
     """Expected errors for the file's card: of the exported numbers over the validation frames."""
     results = JaxPotential(document, tensors).predict(frames)
-    errors = error_row(frame_records(frames, ["valid"] * len(frames), [results]))
+    combined = [combine([result]) for result in results]
+    errors = error_row(frame_records(frames, ["valid"] * len(frames), combined))
     return {key: errors[key] for key in ("energy_rmse_mev_per_atom", "force_rmse_mev_per_angstrom")}
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "broken"
 NAN = float("nan")
+FACTORS = {"energy": 3.0, "forces": 2.0}
 
 
 class Draft:
@@ -312,6 +313,25 @@ def cases() -> dict[str, tuple[str, bytes]]:
         "member-distance-text": (
             "value_invalid",
             at("members.0.distances_seen", {"Cd-Se": "2.4"}, committee()),
+        ),
+        "good-spread-factors": ("ok", at("spread_factors", FACTORS, committee())),
+        "good-spread-factors-of-one": ("ok", at("spread_factors", "ignored", numbered(3))),
+        "spread-factors-number": ("value_invalid", at("spread_factors", 2.0, committee())),
+        "spread-factors-zero": (
+            "value_invalid",
+            at("spread_factors", FACTORS | {"energy": 0}, committee()),
+        ),
+        "spread-factors-text": (
+            "value_invalid",
+            at("spread_factors", FACTORS | {"forces": "2"}, committee()),
+        ),
+        "spread-factors-true": (
+            "value_invalid",
+            at("spread_factors", FACTORS | {"forces": True}, committee()),
+        ),
+        "no-spread-factors-energy": (
+            "key_missing",
+            at("spread_factors", {"forces": 2.0}, committee()),
         ),
         "member-nan": ("not_finite", value("energy.reference", 3, NAN, committee())),
         "member-radial-at-the-cutoff": (

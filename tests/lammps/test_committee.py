@@ -70,6 +70,31 @@ run 0
     np.testing.assert_allclose(numbers, [spread.max(), spread.max(), energies.std()], rtol=1e-9)
 
 
+def test_factors_of_the_file_scale_the_spreads(twins, tmp_path):
+    """One file with `spread_factors` against the same file without: spreads alone change."""
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    members = [read_members(path)[0] for path in twins]
+    write_committee(tmp_path / "raw.qdml", members)
+    factors = {"energy": 3.0, "forces": 2.0}
+    write_committee(tmp_path / "scaled.qdml", members, spread_factors=factors)
+    decks = []
+    for name in ("raw", "scaled"):
+        deck = system(tmp_path / f"{name}.qdml", "a.data") + (
+            "fix s all pair 1 qdml force_spread 1\ncompute v all pair qdml\n"
+            f"dump s all custom 1 {name}.dump id f_s\n"
+            "dump_modify s sort id format float %.17g\n"
+            "thermo_style custom step pe c_v[1] c_v[2]\nrun 0\n"
+            f'print "$(c_v[1]:%.17g) $(c_v[2]:%.17g) $(pe:%.17g)" file {name}\n'
+        )
+        decks.append(deck)
+    output = run_ok(tmp_path, "\nclear\n".join(decks), ranks=2)
+    assert output.count("spreads are multiplied by 3 (energy) and 2 (forces)") == 1
+    raw, scaled = (np.loadtxt(tmp_path / name) for name in ("raw", "scaled"))
+    np.testing.assert_allclose(scaled, raw * [2.0, 3.0, 1.0], rtol=1e-12)
+    atoms = [read_columns(tmp_path / f"{name}.dump")[-1][:, 1] for name in ("raw", "scaled")]
+    np.testing.assert_allclose(atoms[1], 2 * atoms[0], rtol=1e-12)
+
+
 def test_spread_stops_a_run_and_thins_a_dump(committee, tmp_path):
     """fix halt ends the run; dump_modify thresh keeps the atoms on which the members disagree."""
     write_data(tmp_path / "a.data", CASES["bulk"].atoms)

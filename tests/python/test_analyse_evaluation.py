@@ -11,9 +11,9 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.lj import LennardJones
 from qdml.analyse.angles import FORCE_FLOOR, force_angles, mean_angle
-from qdml.analyse.calibration import calibration, miscalibration_area
+from qdml.analyse.calibration import calibration, miscalibration_area, spread_factors
 from qdml.analyse.groups import region_letters, size_class, size_order
-from qdml.analyse.parity import UNITS, errors, parse_evaluation, worst_frames
+from qdml.analyse.parity import UNITS, Evaluation, errors, parse_evaluation, worst_frames
 from qdml.analyse.smoke import closest_pair, read_smoke, run_nve
 from qdml.errors import DataError, EngineError
 from test_analyse_structure import zinc_blende_cluster
@@ -187,6 +187,26 @@ def test_overconfident_spread_is_found_out():
     spread, error = gaussian_errors(1.0)
     shuffled = calibration(np.random.default_rng(1).permutation(spread), error)
     assert abs(shuffled["rank_correlation"]) < 0.03
+
+
+def test_energies_calibrate_themselves_where_there_are_enough_frames():
+    def evaluation(n_frames, **head):
+        found = Evaluation(head, split=["valid"] * n_frames + ["test"])
+        spread, error = gaussian_errors(3.0, n=400)
+        found.forces = [np.stack([np.zeros_like(error), error])] * (n_frames + 1)
+        found.spreads = [spread] * (n_frames + 1)
+        found.energies = np.array([[1.0, 1.2]] * n_frames + [[0.0, 9.0]])
+        found.energy_spreads = np.full(n_frames + 1, 0.1)
+        return found
+
+    forces = pytest.approx(3.0, rel=0.1)
+    enough = spread_factors(evaluation(10), "valid")
+    assert enough == {"energy": pytest.approx(2.0), "forces": forces}
+    assert spread_factors(evaluation(9), "valid") == {"energy": forces, "forces": forces}
+    again = spread_factors(evaluation(10, spread_factors={"energy": 5.0, "forces": 1.0}), "valid")
+    assert again["energy"] == pytest.approx(10.0)
+    with pytest.raises(DataError, match="too few train atoms"):
+        spread_factors(evaluation(10), "train")
 
 
 def test_miscalibration_area_by_hand():

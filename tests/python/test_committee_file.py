@@ -117,6 +117,54 @@ def test_calculator_has_the_spread(files, packed):
     assert atoms.calc.results["energy_spread"] > 0
 
 
+def test_spread_factors_scale_every_spread_and_nothing_else(files, packed, tmp_path):
+    path = tmp_path / "calibrated.qdml"
+    write_committee(path, read_members(packed), spread_factors={"energy": 3.0, "forces": 2.0})
+    found = {}
+    for name, file in (("raw", packed), ("scaled", path)):
+        atoms = structure()
+        atoms.calc = Calculator(file, precision="double")
+        found[name] = atoms.get_forces(), dict(atoms.calc.results)
+    np.testing.assert_array_equal(found["raw"][0], found["scaled"][0])
+    raw, scaled = found["raw"][1], found["scaled"][1]
+    assert raw["energy"] == scaled["energy"]
+    assert scaled["energy_spread"] == pytest.approx(3 * raw["energy_spread"], rel=1e-14)
+    np.testing.assert_allclose(scaled["forces_spread"], 2 * raw["forces_spread"], rtol=1e-14)
+    # a member on its own has no spread, and no trace of the factors
+    assert read_members(path)[0].document == read_model(files[0])[0]
+
+
+def test_the_command_takes_the_factors_from_an_evaluation(files, tmp_path, capsys, monkeypatch):
+    rng = np.random.default_rng(2)
+    spread = rng.uniform(0.1, 0.2, 60)
+    error = 4 * spread[:, None] / np.sqrt(3) * rng.choice([-1.0, 1.0], (60, 3))
+    frame = {
+        "split": "valid", "origin": "bulk", "n_atoms": 60, "numbers": [48] * 60,
+        "energy": {"reference": 1.0, "predicted": 1.0, "spread": 0.1},
+        "forces": {"reference": np.zeros((60, 3)).tolist(), "predicted": error.tolist(),
+                   "spread": spread.tolist()},
+    }  # fmt: skip
+    document = {
+        "format": 1, "model": "committee", "model_hash": "0", "backend": "engine",
+        "level_of_theory": "", "units": {"energy": "eV", "length": "angstrom"}, "frames": [frame],
+        "members": [{"model": f.name, "model_hash": content_hash(f)} for f in files],
+        "spread_factors": {"energy": 1.0, "forces": 0.5},
+    }  # fmt: skip
+    evaluation = tmp_path / "evaluation.json"
+    evaluation.write_text(json.dumps(document))
+    output = tmp_path / "out.qdml"
+    words = ["committee", *map(str, files), "-o", str(output), "--calibrate", str(evaluation)]
+    assert run(words, monkeypatch) == 0
+    # errors are 4 spreads that had been halved already; one frame is too few for the energy
+    factors = read_file(output)[0]["spread_factors"]
+    assert factors == pytest.approx({"energy": 4.0, "forces": 2.0})
+    assert "multiplied by 4 (energy) and 2 (forces)" in capsys.readouterr().out
+    document["members"] = document["members"][:2]
+    evaluation.write_text(json.dumps(document))
+    assert run(words, monkeypatch) != 0
+    assert "no evaluation of these members" in capsys.readouterr().err
+
+
 def change(member: Member, tensors=None, **document) -> Member:
     return Member(member.document | document, tensors or member.tensors)
 

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
+from qdml.analyse.calibration import spread_factors
+from qdml.analyse.parity import read_evaluation
 from qdml.committee import read_members
-from qdml.modelfile import content_hash, read_model
+from qdml.modelfile import content_hash, read_file, read_model
 from qdml_train.committee import (
     Spread,
     calibration,
@@ -102,7 +104,11 @@ def test_every_member_becomes_a_file(data, tmp_path):
     assert not (tmp_path / "fit" / "model.qdml").exists()
     assert np.abs(tensors[0]["embedding.weight"] - tensors[1]["embedding.weight"]).max() > 0.1
     assert "committee of 2" in console.file.getvalue()
-    together = read_members(tmp_path / "fit" / "model-committee.qdml")
+    path = tmp_path / "fit" / "model-committee.qdml"
+    evaluation = read_evaluation(tmp_path / "fit" / "evaluation.json")
+    factors = spread_factors(evaluation, "valid")
+    assert read_file(path)[0]["spread_factors"] == pytest.approx(factors, rel=1e-3)
+    together = read_members(path)
     assert len(together) == 2
     for k, member in enumerate(together):
         assert member.hash == content_hash(tmp_path / "fit" / f"model-{k}.qdml")

@@ -11,6 +11,7 @@ import ase.io
 import numpy as np
 import pytest
 from labelled_frames import cluster, labelled, write_frames
+from qdml.committee import read_members, write_committee
 from qdml.errors import ConfigError, DataError
 from qdml.modelfile import content_hash, write_model
 from qdml_train.cli import app
@@ -86,6 +87,30 @@ def test_committee_evaluation_is_the_mean(inputs):
     assert list(summary["by_split"]) == ["train", "valid", "test"]
     assert summary["by_source"]["test/frames.extxyz"] == summary["by_split"]["test"]
     assert 0 < summary["by_split"]["test"]["force_angle_degrees"] < 180
+
+
+def test_a_committee_file_is_evaluated_as_its_members(inputs, tmp_path):
+    models, data = inputs
+    frames = read_frames(data)
+    splits = [f.split for f in frames]
+    together = tmp_path / "together.qdml"
+    factors = {"energy": 3.0, "forces": 2.0}
+    packed = [m for path in models for m in read_members(path)]
+    write_committee(together, packed, spread_factors=factors)
+    apart = evaluate_models(models, frames, splits)
+    whole = evaluate_models([together], frames, splits)
+    assert whole["model_hash"] == content_hash(together)
+    assert [m["model_hash"] for m in whole["members"]] == [content_hash(p) for p in models]
+    assert whole["spread_factors"] == factors
+    for one, other in zip(apart["frames"], whole["frames"], strict=True):
+        assert one["forces"]["predicted"] == other["forces"]["predicted"]
+        for name, factor in (("energy", 3.0), ("forces", 2.0)):
+            wanted = factor * np.array(one[name]["spread"])
+            np.testing.assert_allclose(other[name]["spread"], wanted, atol=1e-5)
+    words = ["eval", str(together), "--data", str(data), "-o", str(tmp_path / "out"), "--nve", "0"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "Spread of the committee" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_eval_writes_the_page_and_all_that_belongs_to_it(inputs, tmp_path):

@@ -17,9 +17,9 @@ from labelled_frames import cluster, frame
 from models import random_model
 from qdml.build import build_dot, preset
 from qdml.build.reading import formal_charge
+from qdml.committee import read_members, write_committee
 from qdml.errors import DataError
 from qdml.label.frames import boxed
-from qdml.modelfile import read_model, write_model
 from qdml.sample.thermal import rattle_thermally
 from qdml_train.cli import app
 from qdml_train.features import frame_features, node_scalars, novelty, standardise
@@ -120,27 +120,19 @@ def test_novelty_threshold_is_that_of_the_training_atoms():
     assert (inside.uncertain, outside.uncertain) == (False, True)
 
 
-def model_that_saw(folder: Path, seen: dict[str, float]) -> Path:
-    path = folder / "seen.qdml"
-    random_model(path, channels=16, message_channels=16, layers=1)
-    document, tensors = read_model(path)
-    write_model(path, document | {"distances_seen": seen}, tensors)
-    return path
-
-
-def test_distances_shorter_than_seen_are_uncertain(tmp_path):
-    path = model_that_saw(tmp_path, {"Cd-Se": 2.5, "Se-Se": 3.5})
+def test_distances_shorter_than_seen_are_uncertain():
+    seen = {"Cd-Se": 2.5, "Se-Se": 3.5}
     near = frame(Atoms("CdSe2", [[0, 0, 0], [0, 0, 2.4], [0, 3.6, 0]]))
     far = frame(Atoms("CdSe2", [[0, 0, 0], [0, 0, 2.6], [0, 3.6, 0]]))
-    first, second = by_distance([near, far], path)
+    first, second = by_distance([near, far], seen)
     assert first.uncertainty == pytest.approx(2.5 / 2.4)
     assert (first.uncertain, second.uncertain) == (True, False)
-    (unknown,) = by_distance([near], model_that_saw(tmp_path, {}))
+    (unknown,) = by_distance([near], {})
     assert unknown.uncertain is False
 
 
-def test_frames_that_are_no_structures_are_rejected(tmp_path):
-    path = model_that_saw(tmp_path, {"Cd-Se": 2.5})
+def test_frames_that_are_no_structures_are_rejected():
+    seen = {"Cd-Se": 2.5}
     atoms = Atoms("CdSe", [[0, 0, 0], [0, 0, 2.6]])
     squeezed = Atoms("CdSe", [[0, 0, 0], [0, 0, 1.99]])  # 0.8 of 2.5 is 2.0
     large = np.array([[0, 0, 15.1], [0, 0, -15.1]])
@@ -150,8 +142,8 @@ def test_frames_that_are_no_structures_are_rejected(tmp_path):
     combined = [combine([Result(0.0, f, None)]) for f in results]
 
     def reasons(known, limits=None):
-        candidates = by_distance(frames, path)
-        reject(candidates, combined, known, path, limits or Limits())
+        candidates = by_distance(frames, seen)
+        reject(candidates, combined, known, seen, limits or Limits())
         return [c.rejected for c in candidates]
 
     found = reasons([])
@@ -241,6 +233,22 @@ def test_the_most_uncertain_frame_comes_first_and_sources_share(run):
     one = select_frames(frames, replace(request, per_source=1))
     assert sorted(a.info["parent_file"] for a in one.picked) == ["md.lammpstrj", "small.extxyz"]
     assert one.counts["picked"] == 2
+
+
+def test_a_committee_file_selects_as_its_members_do(run, tmp_path):
+    _, models, dump, _ = run
+    frames = read_candidates([dump])
+    together = tmp_path / "together.qdml"
+    write_committee(together, [m for path in models for m in read_members(path)])
+    limits = Limits(largest_force=1e6)
+    apart = select_frames(frames, Request(models, budget=2, max_atoms=200, limits=limits))
+    whole = select_frames(frames, Request([together], budget=2, max_atoms=200, limits=limits))
+    assert whole.measure == "committee"
+    for one, other in zip(apart.candidates, whole.candidates, strict=True):
+        assert other.uncertainty == pytest.approx(one.uncertainty, rel=1e-9)
+    assert [a.info["parent_frame"] for a in whole.picked] == [
+        a.info["parent_frame"] for a in apart.picked
+    ]
 
 
 def test_candidates_of_a_dump_keep_their_numbers(run):

@@ -29,6 +29,8 @@ public:
     int max_exchange_width() const noexcept;  ///< values, of the widest member
     /// [species][species] Å: the longest of the members' shortest training distances; 0 where none says.
     std::vector<double> distances_seen() const;
+    /// Those of the file when all members come from one; 1 for members put together from several.
+    const SpreadFactors& spread_factors() const noexcept { return spread_factors_; }
 
     /// All members do (Engine::makes_lists); nearest neighbours are those of the first.
     bool makes_lists() const noexcept;
@@ -47,6 +49,7 @@ public:
 
 private:
     std::vector<Engine> engines_;
+    SpreadFactors spread_factors_;
     std::vector<char> shares_work_;  ///< per member: with the first
     std::int64_t memory_limit_ = 0;
     std::vector<std::vector<int>> species_map_;  ///< per member: own species of each of ours; empty: the same order

@@ -45,10 +45,17 @@ struct DeviceChoice {
     int local_rank = 0;  ///< of this process on its node: picks card local_rank modulo their number; sharing is allowed
 };
 
+/// What the spread of a committee is multiplied by to be the error to expect.
+struct SpreadFactors {
+    double energy = 1.0;
+    double forces = 1.0;
+};
+
 /// What a file says of itself; strings are copies.
 struct ModelInfo {
     std::string path;
     int member = 0;  ///< place in a file of several members
+    SpreadFactors spread_factors;  ///< of a file of several members; 1 where it does not say
     std::string hash;  ///< SHA-256 of the file's bytes, hexadecimal
     std::string metadata_json;  ///< the JSON document of the file, verbatim
     std::vector<std::string> species;  ///< chemical symbols, index = model species

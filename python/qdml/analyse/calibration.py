@@ -15,11 +15,15 @@ from scipy.special import erf
 from scipy.stats import spearmanr
 
 from qdml.analyse.parity import Evaluation
+from qdml.errors import DataError
 
 MIN_PER_BIN = 20
 """Atoms a reliability bin must hold for a root mean square worth plotting."""
 
 MAX_BINS = 15
+
+MIN_FRAMES = 10
+"""Frames whose energies tell more than the forces of their atoms do."""
 
 
 def spread_and_error(evaluation: Evaluation, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -31,6 +35,32 @@ def spread_and_error(evaluation: Evaluation, split: str) -> tuple[np.ndarray, np
             spreads.append(spread)
             errors.append(both[1] - both[0])
     return np.concatenate(spreads), np.concatenate(errors)
+
+
+def spread_factors(evaluation: Evaluation, split: str) -> dict[str, float]:
+    """What the spreads of a committee are to be multiplied by to be the expected errors.
+
+    forces: `factor` of `calibration` over the atoms of the split; energy: the same over its frames,
+    sqrt(sum e^2 / sum s^2) of energies per atom, or the factor of the forces where fewer than
+    MIN_FRAMES have both. Factors that the evaluated committee had already are multiplied in.
+    Raises DataError where the split says too little.
+    """
+    found = calibration(*spread_and_error(evaluation, split))
+    if found is None or not found["factor"] > 0:
+        raise DataError(
+            f"too few {split} atoms with both a spread and a force error; at least "
+            f"{2 * MIN_PER_BIN} are needed"
+        )
+    chosen = np.array([name == split for name in evaluation.split])
+    error = np.diff(evaluation.energies[chosen], axis=1)[:, 0]
+    spread = evaluation.energy_spreads[chosen]
+    known = np.isfinite(error) & (spread > 0)
+    energy = found["factor"]
+    if known.sum() >= MIN_FRAMES and error[known].any():
+        energy = float(np.sqrt((error[known] ** 2).sum() / (spread[known] ** 2).sum()))
+    had = evaluation.head.get("spread_factors") or {}
+    new = {"energy": energy, "forces": found["factor"]}
+    return {key: factor * float(had.get(key, 1.0)) for key, factor in new.items()}
 
 
 def calibration(spread: np.ndarray, error: np.ndarray) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from qdml.analyse.figures import SPLIT_NAMES
 from qdml.analyse.inputs import Inputs
 from qdml.analyse.sections_fit import Section, missing
 from qdml.analyse.smoke import CLOSEST, DRIFT_LIMIT
-from qdml.modelfile import read_model
+from qdml.modelfile import n_members, read_file
 
 
 def calibration_section(inputs: Inputs) -> Section | None:
@@ -56,18 +56,23 @@ def proof_section(inputs: Inputs) -> Section:
     """What the exporter proved: the engine against the training code, from the file itself."""
     if inputs.model_path is None:
         return missing(inputs, "model", "the potential"), {}
-    document, _ = read_model(inputs.model_path)
-    proof = document["proof"]
-    if not isinstance(proof, dict):
+    document, _ = read_file(inputs.model_path)
+    several = n_members(document) > 1
+    proofs = [m["proof"] for m in document["members"]] if several else [document["proof"]]
+    if not all(isinstance(proof, dict) for proof in proofs):
         text = "NOT PROVEN: the file records no comparison of the engine with the training code."
         return html.paragraph(text, "missing"), {"proof": None}
     rows = [
-        [key, *(float(value[name]) if name in value else None for name in PROOF_NAMES)]
+        [f"member {k}, {key}" if several else key,
+         *(float(value[name]) if name in value else None for name in PROOF_NAMES)]
+        for k, proof in enumerate(proofs, 1)
         for key, value in proof.items()
         if isinstance(value, dict)
-    ]
+    ]  # fmt: skip
+    proof = {f"member {k}": p for k, p in enumerate(proofs, 1)} if several else proofs[0]
+    n_frames = proofs[0].get("frames", "?")
     text = (
-        f"Before the file was written the engine read it and computed {proof.get('frames', '?')} "
+        f"Before the file was written the engine read it and computed {n_frames} "
         "frames; the training code (JAX, double precision) computed the same. Differences:"
     )
     table = html.table(["engine", *PROOF_NAMES.values()], rows)

