@@ -143,6 +143,33 @@ def fit(
     run_fit(config, overrides or [], resume == "auto", unproven, Console(), nve)
 
 
+@app.command()
+def curve(
+    config: Annotated[Path, typer.Argument(help="YAML configuration")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="section.key=value, over the file")
+    ] = None,
+    parts: Annotated[
+        str, typer.Option(help="percentages of the training frames, with commas")
+    ] = "25,50,100",
+) -> None:
+    """Fit parts of the training frames: how the errors fall, and what twice the frames would buy.
+
+    Every part goes into OUTPUT/PERCENT with its own report, the curve into OUTPUT/curve.html and
+    curve.json. With train.epochs all have about the same number of steps, with train.time_budget
+    the same time. Stopped, the same command goes on.
+
+    Example: python -m qdml_train curve run.yaml --parts 25,50,100 output=fits/curve
+    """
+    from qdml_train.curve import run_curve
+
+    try:
+        chosen = [float(word) / 100 for word in parts.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--parts {parts}: expected percentages such as 25,50,100") from error
+    run_curve(config, chosen, overrides or [], Console())
+
+
 @app.command("eval")
 def evaluate(
     files: Annotated[

@@ -60,6 +60,9 @@ class DataSection(Section):
     test_temperatures: list[float] = Field([], description="split: origins; these test, K")
     valid_fraction: float = Field(0.1, ge=0, lt=1, description="part that validates")
     test_fraction: float = Field(0.0, ge=0, lt=1, description="part that tests")
+    train_fraction: float = Field(
+        1.0, gt=0, le=1, description="part of the training frames of every origin that is used"
+    )
     e0: Literal["auto", "isolated", "fit", "base"] | dict[str, float] = Field(
         "fit",
         description="reference energies, eV: isolated atoms, least squares, numbers, or base "

@@ -47,6 +47,9 @@ def split_frames(section: DataSection) -> tuple[list[Frame], list[Frame], list[F
         )
     if not train:
         raise DataError("no training frames are left after the split; check data.split")
+    if section.train_fraction < 1:
+        n_all, train = len(train), part_of_each(train, section.train_fraction)
+        messages.append(f"data.train_fraction: {len(train)} of {n_all} training frames are used")
     for name, part in (("train", train), ("valid", valid), ("test", test)):
         for frame in part:
             frame.part = name
@@ -55,6 +58,22 @@ def split_frames(section: DataSection) -> tuple[list[Frame], list[Frame], list[F
         messages.append("no validation frames: validating on the training frames")
     messages.insert(0, f"split by {how}: {len(train)} train, {len(valid)} valid, {len(test)} test")
     return train, valid, test, messages
+
+
+def part_of_each(frames: list[Frame], fraction: float) -> list[Frame]:
+    """That part of the frames of every origin of every file, at least one, in their order.
+
+    Spread over the origin by bit-reversed numbers, so that a smaller part lies within a larger one.
+    """
+    groups: dict[tuple[str, str], list[int]] = {}
+    for index, frame in enumerate(frames):
+        groups.setdefault((frame.file, frame.origin), []).append(index)
+    kept = []
+    for members in groups.values():
+        bits = max(len(members) - 1, 1).bit_length()
+        order = sorted(range(len(members)), key=lambda k: int(f"{k:0{bits}b}"[::-1], 2))
+        kept += [members[k] for k in order[: max(1, round(fraction * len(members)))]]
+    return [frames[index] for index in sorted(kept)]
 
 
 def _by_info(frames: list[Frame], valid: list[Frame], test: list[Frame]) -> list[Frame]:
