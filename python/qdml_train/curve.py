@@ -140,6 +140,7 @@ def draw(points: list[Point], key: str) -> Figure:
     numbers = [p.n_frames for p in points]
     axis.set_xticks(numbers, [str(n) for n in numbers])
     axis.minorticks_off()
+    figures.log_ticks(axis)
     axis.grid(alpha=0.3)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

@@ -91,7 +91,7 @@ def draw_learning(curves: Curves, limits: dict[str, float]) -> Figure:
                           label=SPLIT_NAMES[part])  # fmt: skip
         if axis.lines:
             axis.set_yscale("log")
-            _log_ticks(axis)
+            log_ticks(axis)
         else:
             axis.text(0.5, 0.5, "not labelled", transform=axis.transAxes, ha="center")
         if limit is not None:
@@ -105,7 +105,7 @@ def draw_learning(curves: Curves, limits: dict[str, float]) -> Figure:
     return figure
 
 
-def _log_ticks(axis: Axes) -> None:
+def log_ticks(axis: Axes) -> None:
     """Plain numbers on a log axis, with labelled in-between ticks when it spans few decades."""
     low, high = axis.get_ylim()
     if high / low < 100:
