@@ -28,6 +28,7 @@ void add_path_kernels(DeviceKernels<double>&);
 void add_node_kernels(DeviceKernels<float>&);
 void add_node_kernels(DeviceKernels<double>&);
 void add_edge_kernels(DeviceInterface&);
+void add_force_kernels(DeviceInterface&);
 void add_list_kernels(DeviceInterface&);
 /// Inclusive sums of n numbers in place.
 int add_up(cudaStream_t stream, long long n, std::int64_t* values);

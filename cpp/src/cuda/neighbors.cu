@@ -4,15 +4,11 @@
 /// Made when the list is new, not in every step, so one thread per atom and plain loops: a thread visits the 27 cells
 /// around its atom twice, to count and to write. Rows have the order of cells and, inside, of atoms.
 #define QDML_ISA cuda
-#include "kernels.cuh"
+#include "rows.cuh"
 
 namespace qdml {
 namespace cuda {
 namespace {
-
-constexpr int kThreads = 128;
-
-__device__ inline long long thread_number() { return (long long)blockIdx.x * kThreads + threadIdx.x; }
 
 /// Cell of a coordinate, inside the grid also where rounding puts an atom on its upper face.
 __device__ inline int cell_of(const CellGrid& g, int axis, double x) {

@@ -26,6 +26,9 @@ __host__ __device__ inline int groups_of(int n_blocks) { return (n_blocks * kBlo
 
 /// Number of this warp in the launch.
 __device__ __forceinline__ int warp_number() { return blockIdx.x * kWarpsPerBlock + threadIdx.x / kWarp; }
+__device__ __forceinline__ int lane_number() { return threadIdx.x % kWarp; }
+/// Number of this thread in a launch of kThreads each.
+__device__ __forceinline__ long long thread_number() { return (long long)blockIdx.x * kThreads + threadIdx.x; }
 
 /// Row number i of a launch: neighbours in the order are neighbours in space, so that warps that run together gather
 /// the same rows.

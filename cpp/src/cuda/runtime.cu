@@ -145,6 +145,7 @@ DeviceInterface make() {
     add_node_kernels(d.single);
     add_node_kernels(d.reference);
     add_edge_kernels(d);
+    add_force_kernels(d);
     add_list_kernels(d);
     return d;
 }
