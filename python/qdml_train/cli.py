@@ -245,6 +245,9 @@ def select(
     max_spread: Annotated[
         float, typer.Option(help="or beyond this largest spread of a force, eV/Å")
     ] = 0.15,
+    hopeless_spread: Annotated[
+        float, typer.Option(help="reject beyond this largest spread of a force, eV/Å")
+    ] = 1.5,
     largest_force: Annotated[
         float, typer.Option(help="reject beyond this force, eV/Å; with --data 1.5 x its largest")
     ] = 15.0,
@@ -266,6 +269,7 @@ def select(
         energy_spread=energy_spread,
         mean_force_spread=mean_spread,
         max_force_spread=max_spread,
+        hopeless_spread=hopeless_spread,
         largest_force=largest_force,
         closest=closest,
     )

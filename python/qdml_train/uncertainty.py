@@ -21,6 +21,8 @@ class Limits:
     The spreads, the ratio of forces and the budget are those of the group's active learning of
     quantum dots (nlesc-nano Orchestr.AI, config_al.yaml): a frame is uncertain beyond any of the
     three, and unphysical with a force beyond `force_ratio` times the largest of the training data.
+    Beyond `hopeless_spread` members agree on nothing: such frames are what is left of a run that
+    has collapsed (DP-GEN's upper trust level, Zhang et al. 2020, doi:10.1016/j.cpc.2020.107206).
     """
 
     energy_spread: float = 1e-3  # eV/atom
@@ -28,6 +30,7 @@ class Limits:
     max_force_spread: float = 0.15  # eV/Å, largest of the atoms
     force_ratio: float = 1.5
     largest_force: float = 15.0  # eV/Å, where no training data say more
+    hopeless_spread: float = 1.5  # eV/Å, of the largest spread of a force
     closest: float = 0.8  # of the shortest distance of the pair in the training data
     novelty_quantile: float = 0.99  # of the training atoms among themselves
 
@@ -152,5 +155,7 @@ def reject(
             candidate.rejected = "energy or forces not finite"
         elif size.max() > largest:
             candidate.rejected = f"a force beyond {largest:.3g} eV/Å"
+        elif candidate.numbers.get("max_force_spread", 0.0) > limits.hopeless_spread:
+            candidate.rejected = f"a spread beyond {limits.hopeless_spread:g} eV/Å"
         elif extrapolation(candidate.frame, seen)[0] > 1.0 / limits.closest:
             candidate.rejected = f"a distance below {limits.closest:g} of the shortest trained on"

@@ -158,6 +158,14 @@ def test_frames_that_are_no_structures_are_rejected():
     assert reasons([known])[2] == "a force beyond 9 eV/Å"
 
 
+def test_members_that_agree_on_nothing_have_seen_the_end_of_a_run():
+    frames = [frame(Atoms("H10", np.arange(30.0).reshape(10, 3)))] * 2
+    combined = [two_members(force=1.4), two_members(force=1.6)]
+    candidates = by_committee(frames, combined, Limits())
+    reject(candidates, combined, [], {}, Limits())
+    assert [c.rejected for c in candidates] == ["", "a spread beyond 1.5 eV/Å"]
+
+
 # -- from end to end ----------------------------------------------------------------------------
 
 
@@ -195,7 +203,7 @@ def test_select_writes_what_label_takes(run):
     names = [x for m in models for x in ("--model", str(m))]
     output = folder / "picked.extxyz"
     arguments = [str(dump), str(small), *names, "--budget", "6", "--largest-force", "1e6",
-                 "--max-atoms", "50", "-o", str(output)]  # fmt: skip
+                 "--hopeless-spread", "1e6", "--max-atoms", "50", "-o", str(output)]  # fmt: skip
     result = CliRunner().invoke(app, ["select", *arguments])
     assert result.exit_code == 0, result.output
     picked = ase.io.read(output, ":")
@@ -223,7 +231,7 @@ def test_the_most_uncertain_frame_comes_first_and_sources_share(run):
     _, models, dump, small = run
     frames = read_candidates([dump, small])
     assert [f.index for f in frames] == [0, 1, 2, 3, 0, 1, 2, 3, 4, 5]
-    limits = Limits(largest_force=1e6)
+    limits = Limits(largest_force=1e6, hopeless_spread=1e6)
     request = Request(models, budget=4, max_atoms=200, limits=limits)
     found = select_frames(frames, request)
     assert found.measure == "committee"
@@ -240,7 +248,7 @@ def test_a_committee_file_selects_as_its_members_do(run, tmp_path):
     frames = read_candidates([dump])
     together = tmp_path / "together.qdml"
     write_committee(together, [m for path in models for m in read_members(path)])
-    limits = Limits(largest_force=1e6)
+    limits = Limits(largest_force=1e6, hopeless_spread=1e6)
     apart = select_frames(frames, Request(models, budget=2, max_atoms=200, limits=limits))
     whole = select_frames(frames, Request([together], budget=2, max_atoms=200, limits=limits))
     assert whole.measure == "committee"
@@ -264,7 +272,7 @@ def test_one_potential_with_its_training_data(run):
     """Frames like the training frames are certain; others are found by their node scalars."""
     _, models, dump, small = run
     known = read_candidates([small])
-    limits = Limits(largest_force=1e6)
+    limits = Limits(largest_force=1e6, hopeless_spread=1e6)
     request = Request(models[:1], known=known, max_atoms=200, limits=limits)
     for f in known:
         f.forces = None
@@ -290,7 +298,9 @@ def test_nothing_uncertain_writes_nothing(run):
 
 def test_a_dot_that_cannot_be_cut_is_named(run):
     _, models, dump, _ = run
-    request = Request(models, max_atoms=20, cap="I", limits=Limits(largest_force=1e6))
+    request = Request(
+        models, max_atoms=20, cap="I", limits=Limits(largest_force=1e6, hopeless_spread=1e6)
+    )
     found = select_frames(read_candidates([dump]), request)
     assert found.picked == []
     assert len(found.not_carved) == 4
