@@ -270,12 +270,12 @@ def _check_document(path: object, doc: dict[str, Any]) -> None:
 
 def _check_distances(path: object, where: str, doc: dict[str, Any]) -> None:
     for pair, r in doc["distances_seen"].items():
-        if not isinstance(r, (int, float)) or isinstance(r, bool) or not r > 0:
-            fault(
-                path,
-                "value_invalid",
-                f"{where}distances_seen.{pair} is {r!r}, expected Å, a positive number",
-            )
+        _need_positive(path, f"{where}distances_seen.{pair}", r, "Å, a positive number")
+
+
+def _need_positive(path: object, name: str, value: object, expected: str) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+        fault(path, "value_invalid", f"{name} is {value!r:.200}, expected {expected}")
 
 
 def _check_spread_factors(path: object, doc: dict[str, Any]) -> None:
@@ -290,13 +290,7 @@ def _check_spread_factors(path: object, doc: dict[str, Any]) -> None:
     for key in SPREADS:
         if key not in factors:
             fault(path, "key_missing", f"key 'spread_factors.{key}' is missing; pack again")
-        factor = factors[key]
-        if not isinstance(factor, (int, float)) or isinstance(factor, bool) or not factor > 0:
-            fault(
-                path,
-                "value_invalid",
-                f"key 'spread_factors.{key}' is {factor!r:.200}, expected a positive number",
-            )
+        _need_positive(path, f"key 'spread_factors.{key}'", factors[key], "a positive number")
 
 
 def _check_members(path: object, members: object) -> None:

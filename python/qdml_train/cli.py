@@ -216,7 +216,10 @@ def select(
         list[Path], typer.Argument(help="extxyz files or LAMMPS text dumps, the candidates")
     ],
     model: Annotated[
-        list[Path], typer.Option("--model", help=".qdml file; repeat it for a committee")
+        list[Path],
+        typer.Option(
+            "--model", help=".qdml file; several, or one of several members, are a committee"
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="extxyz for qdml label")],
     data: Annotated[
@@ -257,7 +260,7 @@ def select(
 ) -> None:
     """Pick uncertain, unlike frames of a trajectory for labelling, and cut large dots to clusters.
 
-    Uncertain: by the spread of several --model; of one by the distance of its node scalars to
+    Uncertain: by the spread of a committee; of one potential by the distance of its node scalars to
     --data; without --data by distances shorter than trained on.
 
     Example: python -m qdml_train select md.lammpstrj --model a.qdml --model b.qdml -o picked.extxyz
