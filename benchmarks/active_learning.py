@@ -213,8 +213,8 @@ def draw(document: dict[str, Any], path: Path) -> None:
     rows = document["rounds"]
     x = [row["frames"]["of_dots"] for row in rows]
     for axis, key, label in (
-        (axes[0], "force_rmse_mev_per_angstrom", "force RMSE of the held-out dot, meV/Å"),
-        (axes[1], "energy_mae_mev_per_atom", "energy MAE of the held-out dot, meV/atom"),
+        (axes[0], "force_rmse_mev_per_angstrom", "force RMSE, meV/Å"),
+        (axes[1], "energy_mae_mev_per_atom", "energy MAE, meV/atom"),
     ):
         axis.plot(x, [dot_of(r["test"])[key] for r in rows], "o-", color="#2b6cb0",
                   label="the loop, committee of 3")  # fmt: skip
@@ -226,10 +226,12 @@ def draw(document: dict[str, Any], path: Path) -> None:
                 axis.plot([found["frames"]["of_dots"]], [dot_of(found["test"])[key]], mark,
                           color=colour, mfc="none", ms=9,
                           label=f"random weights, {name} frames")  # fmt: skip
-        axis.set(xlabel="labelled frames of dots", ylabel=label, ylim=(0, None))
+        axis.set(xlabel="labelled frames of dots", ylabel=label)
+        axis.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
+        axis.set_ylim(0, 1.1 * axis.dataLim.y1)
         axis.grid(alpha=0.3)
     axes[0].legend(frameon=False, fontsize=9)
-    figure.suptitle("PbSe: active learning from bulk, slabs and clusters to dots", fontsize=11)
+    figure.suptitle("PbSe, held-out dot: active learning from bulk, slabs, clusters", fontsize=11)
     figure.tight_layout()
     figure.savefig(path, dpi=130)
     plt.close(figure)
