@@ -179,6 +179,8 @@ def _structure(candidate: Candidate, request: Request, species: Sequence[str]) -
     if frame.temperature is not None:
         info["temperature"] = frame.temperature
     atoms = frame.atoms()
+    if "vacuum_axes" in frame.info:
+        atoms.info["vacuum_axes"] = frame.info["vacuum_axes"]
     if frame.n_atoms > request.max_atoms:
         cap = request.cap
         carved = carve(atoms, candidate.atom, request.max_atoms, cap)

@@ -259,6 +259,23 @@ def test_a_committee_file_selects_as_its_members_do(run, tmp_path):
     ]
 
 
+def test_a_dot_stays_a_dot_where_its_box_is_nearly_full(run, tmp_path):
+    """Atoms of a hot dot leave gaps too small to be seen; `vacuum_axes` says what the box is."""
+    _, models, _, small = run
+    dot = ase.io.read(small)
+    tight = Atoms(dot.numbers, dot.positions, cell=np.ptp(dot.positions, axis=0) + 3.5, pbc=True)
+    tight.center()
+    for axes in ("xyz", None):
+        tight.info = {} if axes is None else {"vacuum_axes": axes}
+        path = tmp_path / "tight.extxyz"
+        ase.io.write(path, [tight])
+        limits = Limits(largest_force=1e6, hopeless_spread=1e6)
+        request = Request(models, budget=1, limits=limits)
+        (picked,) = select_frames(read_candidates([path]), request).picked
+        assert picked.pbc.any() == (axes is None)
+        assert ("kpoints" in picked.info) == (axes is None)
+
+
 def test_candidates_of_a_dump_keep_their_numbers(run):
     _, _, dump, _ = run
     frames = read_candidates([dump], stride=2)

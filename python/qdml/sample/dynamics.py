@@ -34,7 +34,8 @@ def sample_md(
     """Frames of a Langevin run, one each `every` steps; temperature K, timestep fs, friction 1/fs.
 
     A run in which atoms collapse or energies turn non-finite is cut there and what came before is
-    returned; LabelError when nothing came before. on_step is told every stored step.
+    returned; LabelError when nothing came before. Frames keep info `vacuum_axes` of the start.
+    on_step is told every stored step.
     """
     rng = np.random.default_rng(seed)
     atoms = start.copy()
@@ -55,6 +56,8 @@ def sample_md(
             break
         frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
         frame.info.update(temperature=float(temperature), md_step=step)
+        if "vacuum_axes" in start.info:  # hot atoms may leave too little of a gap to be seen
+            frame.info["vacuum_axes"] = start.info["vacuum_axes"]
         frames.append(frame)
         if on_step is not None:
             on_step(step)
