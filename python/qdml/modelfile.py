@@ -280,7 +280,9 @@ def _need_positive(path: object, name: str, value: object, expected: str) -> Non
 
 def _check_spread_factors(path: object, doc: dict[str, Any]) -> None:
     """The optional factors of a committee's spreads."""
-    factors = doc.get("spread_factors", dict.fromkeys(SPREADS, 1.0))
+    if "spread_factors" not in doc:
+        return
+    factors = doc["spread_factors"]
     if not isinstance(factors, dict):
         fault(
             path,

@@ -15,7 +15,7 @@ from qdml.analyse import figures, html
 from qdml.errors import ConfigError
 from rich.console import Console
 
-from qdml_train.config import load_config
+from qdml_train.config import dump_config, load_config
 from qdml_train.workflow import run_fit
 
 ERRORS = {
@@ -55,12 +55,19 @@ def run_curve(
         more = [f"data.train_fraction={part}", f"output={folder}"]
         if config.train.epochs is not None:
             more.append(f"train.epochs={round(config.train.epochs / part)}")
-        if not (folder / "evaluation.json").exists():
+        if not _is_done(folder, dump_config(load_config(path, [*overrides, *more]))):
             run_fit(path, [*overrides, *more], True, False, console, 0.0)
         points.append(point_of(json.loads((folder / "evaluation.json").read_text()), part))
         write_curve(points, config.output)
     console.print(f"report: {config.output / 'curve.html'}", highlight=False, soft_wrap=True)
     return points
+
+
+def _is_done(folder: Path, config: str) -> bool:
+    """Whether the folder holds the evaluation of a fit of exactly this configuration."""
+    known = folder / "config.yaml"
+    is_same = known.exists() and known.read_text().endswith(config)
+    return is_same and (folder / "evaluation.json").exists()
 
 
 def point_of(evaluation: dict[str, Any], part: float) -> Point:

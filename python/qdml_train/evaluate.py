@@ -49,7 +49,7 @@ def evaluate_models(
     if len(members) > 1:
         head["model"] = f"committee of {', '.join(m['model'] for m in members)}"
         head["members"] = members
-        head["spread_factors"] = opened.spread_factors
+        head["spread_factors"] = dict(opened.spread_factors)
     if len(members) > len(paths) == 1:
         head["model_hash"] = content_hash(paths[0])
     document = {

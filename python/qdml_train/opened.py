@@ -4,18 +4,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from qdml.committee import Member, read_members
-from qdml.modelfile import SPREADS, content_hash, n_members, read_file, spread_factors, write_model
+from qdml.modelfile import content_hash, read_file, spread_factors, write_model
 
 from qdml_train.frames import Frame
 from qdml_train.predictor import EnginePotential, JaxPotential, best_potential, engine_available
-from qdml_train.spread import Combined, combine
+from qdml_train.spread import UNSCALED, Combined, combine
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Opened:
     members: list[dict[str, Any]]
     potentials: list[JaxPotential | EnginePotential]
     first: tuple[dict[str, Any], dict[str, np.ndarray]]
-    spread_factors: dict[str, float]
+    spread_factors: Mapping[str, float]
 
     def predict(self, frames: list[Frame]) -> list[Combined]:
         """Mean and spread of every frame; the spread is None of a single potential."""
@@ -54,9 +54,7 @@ def open_potentials(paths: Sequence[Path]) -> Opened:
         for k, member in enumerate(found, 1):
             members.append({"model": f"{Path(path).name} {k}", "model_hash": member.hash})
             potentials.append(member_potential(member))
-    factors = dict.fromkeys(SPREADS, 1.0)
-    if len(paths) == 1 and n_members(document) > 1:
-        factors = spread_factors(document)
+    factors = spread_factors(document) if len(paths) == 1 else UNSCALED
     return Opened(document, members, potentials, first, factors)
 
 

@@ -65,15 +65,20 @@ def part_of_each(frames: list[Frame], fraction: float) -> list[Frame]:
 
     Spread over the origin by bit-reversed numbers, so that a smaller part lies within a larger one.
     """
-    groups: dict[tuple[str, str], list[int]] = {}
-    for index, frame in enumerate(frames):
-        groups.setdefault((frame.file, frame.origin), []).append(index)
-    kept = []
-    for members in groups.values():
-        bits = max(len(members) - 1, 1).bit_length()
-        order = sorted(range(len(members)), key=lambda k: int(f"{k:0{bits}b}"[::-1], 2))
-        kept += [members[k] for k in order[: max(1, round(fraction * len(members)))]]
-    return [frames[index] for index in sorted(kept)]
+    kept: set[int] = set()
+    for group in _origins(frames):
+        bits = max(len(group) - 1, 1).bit_length()
+        order = sorted(range(len(group)), key=lambda k: int(f"{k:0{bits}b}"[::-1], 2))
+        kept |= {id(group[k]) for k in order[: max(1, round(fraction * len(group)))]}
+    return [frame for frame in frames if id(frame) in kept]
+
+
+def _origins(frames: list[Frame]) -> list[list[Frame]]:
+    """The frames of every origin of every file."""
+    groups: dict[tuple[str, str], list[Frame]] = {}
+    for frame in frames:
+        groups.setdefault((frame.file, frame.origin), []).append(frame)
+    return list(groups.values())
 
 
 def _by_info(frames: list[Frame], valid: list[Frame], test: list[Frame]) -> list[Frame]:
@@ -122,12 +127,9 @@ def block_split(frames: list[Frame], valid_fraction: float, test_fraction: float
     """Contiguous ends of every origin of every file: neighbouring MD frames are nearly the same,
     and a random choice would leak them into the test. Fractions of small groups are carried over.
     """
-    groups: dict[tuple[str, str], list[Frame]] = {}
-    for frame in frames:
-        groups.setdefault((frame.file, frame.origin), []).append(frame)
     parts: Parts = ([], [], [])
     carry = np.zeros(2)
-    for group in groups.values():
+    for group in _origins(frames):
         carry += len(group) * np.array([valid_fraction, test_fraction])
         taken = np.floor(carry + 1e-9).astype(int)
         carry -= taken

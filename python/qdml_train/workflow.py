@@ -82,7 +82,7 @@ def run_fit(
     models = write_potentials(fit, config.output / "model.qdml", unproven, console)
     evaluation = evaluate_fit(fit, models, console, nve_length)
     if len(models) > 1:
-        calibrate_committee(config.output / "model.qdml", evaluation, console)
+        calibrate_committee(fit, config.output / "model.qdml", evaluation, console)
     rows = evaluation["summary"]["by_split"]
     part = "test" if "test" in rows else "valid"
     found = rows[part] | {"virial_rmse_mev_per_atom": None}
@@ -152,10 +152,13 @@ def committee_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}-committee{path.suffix}")
 
 
-def calibrate_committee(path: Path, evaluation: dict[str, Any], console: Console) -> None:
+def calibrate_committee(fit: Fit, path: Path, evaluation: dict[str, Any], console: Console) -> None:
     """Write the factors of the spreads into the committee's file, from the validation frames."""
     together = committee_path(path)
     try:
+        # else it validates on its training frames, where a spread says nothing of the error
+        if all(frame.part == "train" for frame in fit.dataset.valid):
+            raise DataError("no validation frames")
         factors = spread_factors(parse_evaluation(evaluation), "valid")
     except DataError as reason:
         console.print(f"export: spreads are not calibrated: {reason}", highlight=False)

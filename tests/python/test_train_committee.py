@@ -90,8 +90,20 @@ def test_a_stopped_committee_goes_on_exactly(committee, data, tmp_path):
     np.testing.assert_array_equal(again.best, whole.best)
 
 
-def test_every_member_becomes_a_file(data, tmp_path):
-    config = tiny_config(data, tmp_path, committee=2, epochs=1)
+def test_spreads_are_not_calibrated_on_training_frames(tmp_path):
+    config = tiny_config(cluster_file(tmp_path, 14), tmp_path, committee=2, epochs=1)  # split: none
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json", by_alias=True)))
+    console = Console(file=io.StringIO(), width=200)
+    run_fit(path, [], True, not engine_available(), console, 0.0)
+    assert "spreads are not calibrated: no validation frames" in console.file.getvalue()
+    assert "spread_factors" not in read_file(tmp_path / "fit" / "model-committee.qdml")[0]
+
+
+def test_every_member_becomes_a_file(tmp_path):
+    held_out = {"split": "blocks", "valid_fraction": 0.5}
+    many = cluster_file(tmp_path, 14)  # 49 atoms validate
+    config = tiny_config(many, tmp_path, section=held_out, committee=2, epochs=1)
     path = tmp_path / "run.yaml"
     content = config.model_dump(mode="json", by_alias=True)
     path.write_text(yaml.safe_dump(content))

@@ -69,6 +69,9 @@ def test_a_curve_of_two_fits(config, monkeypatch):
     # nothing is fitted again
     monkeypatch.setattr(curve, "run_fit", None)
     assert len(run_curve(config, [0.5, 1.0], [], Console(file=io.StringIO()))) == 2
+    # but for another configuration everything is
+    with pytest.raises(TypeError, match="not callable"):
+        run_curve(config, [0.5, 1.0], ["train.seed=7"], Console(file=io.StringIO()))
 
 
 def test_parts_that_make_no_curve_are_refused(config):

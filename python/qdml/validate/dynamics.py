@@ -153,9 +153,11 @@ def run(
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        printed = []
-        for line in follow(process.stdout, n_first, n_steps, on_part):
-            printed.append(line)
+        try:
+            printed = list(follow(process.stdout, n_first, n_steps, on_part))
+        except BaseException:
+            process.kill()  # Ctrl-C too: leaving the block would wait for the end of the run
+            raise
     if process.returncode:
         errors = [line.strip() for line in printed if "ERROR" in line]
         last = "".join(printed)[-300:]
