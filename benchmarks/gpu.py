@@ -143,9 +143,9 @@ def build(session: Session) -> str:
 
 
 def contract(session: Session) -> str:
-    """The table of tests/cpp/test_device.cpp: every result of the engine, and its edge cases."""
+    """The tables of tests/cpp/test_device*.cpp: every result of the engine, its edge cases, committees."""
     output = session.run(
-        [session.tests, "--source-file=*test_device.cpp"], 240, **session.variables()
+        [session.tests, "--source-file=*test_device*.cpp"], 240, **session.variables()
     )
     return next(line for line in output.splitlines() if "assertions" in line).split("]")[1].strip()
 

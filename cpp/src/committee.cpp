@@ -148,7 +148,7 @@ void Committee::compute(const Graph& graph, const Request& request, Exchange* ex
             }
             seen.species = member_species_.data();
         }
-        const bool same_graph = m > 0 && species_map_[m] == species_map_[m - 1];
+        const bool same_graph = shares_work_[m] && species_map_[m] == species_map_[m - 1];
         engines_[m].impl_->compute(seen, request, exchange, results[m], same_graph);
     }
 }

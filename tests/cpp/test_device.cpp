@@ -2,7 +2,6 @@
 /// The CUDA engine, its kernels run on the host by the emulation, against the CPU engine in fp64.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <thread>
@@ -11,8 +10,7 @@
 #include <omp.h>
 #endif
 
-#include "domains.hpp"
-#include "path_model.hpp"
+#include "device_engine.hpp"
 
 using qdml::Device;
 using qdml::Engine;
@@ -20,34 +18,6 @@ using qdml::Precision;
 using namespace qdml_test;
 
 namespace {
-
-/// An environment variable for the length of a test.
-struct Variable {
-    Variable(const char* name, const std::string& value) : name_(name) { setenv(name, value.c_str(), 1); }
-    ~Variable() { unsetenv(name_); }
-    const char* name_;
-};
-
-/// QDML_TEST_DEVICE names the library of a machine with a card; benchmarks/gpu.py sets it.
-bool is_emulated() { return std::getenv("QDML_TEST_DEVICE") == nullptr; }
-
-Engine device_engine(const std::string& path, Precision precision) {
-    const Variable library("QDML_DEVICE_LIBRARY", is_emulated() ? QDML_EMULATED_DEVICE : std::getenv("QDML_TEST_DEVICE"));
-    return Engine(path, precision, {Device::gpu, 0});
-}
-
-/// A random potential of either family: the cases below hold for both.
-void write_model(const std::string& path, bool paths, const Options& o) {
-    if (!paths) return write_random_model(path, o);
-    PathOptions p;
-    p.features.assign(std::size_t(o.layers) + 1, "16x0e+8x1o+4x1e+4x2e");
-    if (o.layers > 1) p.features[1] = "16x0e+8x1o+4x2e";
-    p.features.front() = p.features.back() = "16x0e";
-    p.self_connection = o.layers == 2 ? "linear" : "none";
-    if (o.layers == 3) p.self_connection = "species";
-    p.seed = o.seed;
-    write_random_path_model(path, p);
-}
 
 double largest(const std::vector<double>& values) {
     double most = 1.0;

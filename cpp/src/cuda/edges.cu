@@ -13,6 +13,20 @@ namespace {
 
 constexpr int kScanThreads = 1024;
 
+/// Gradient of an edge before the messages: zero, or that of ZBL, whose energy is added to `energy`.
+template <class real>
+__device__ inline EdgeGradient<real> start_gradient(const DeviceEdges<real>& d, int a, int b, double r,
+                                                    double& energy) {
+    EdgeGradient<real> start = {};
+    const int pair = a * d.n_species + b;
+    if (d.atom_energy != nullptr && d.zbl_r_max != nullptr && r < d.zbl_r_max[pair]) {
+        const PairTerm zbl = zbl_term(d.zbl_charge[pair], d.zbl_inverse_a[pair], d.zbl_r_max[pair], r);
+        energy += 0.5 * zbl.energy;
+        start.value[3] = static_cast<real>(0.5 * zbl.derivative);
+    }
+    return start;
+}
+
 template <class real>
 __device__ inline void edge_vector(const DeviceEdges<real>& d, int i, long long e, double* v) {
     for (int k = 0; k < 3; ++k) {
@@ -63,14 +77,7 @@ __global__ void geometry_kernel(DeviceEdges<real> d) {
         d.other[to] = d.neighbor[e];
         d.other_species[to] = b;
         set_record(d.record[to], v, r, d.spline, d.knots, 1.0 * d.knots / d.cutoff);
-        EdgeGradient<real> start = {};
-        const int pair = a * d.n_species + b;
-        if (d.atom_energy != nullptr && d.zbl_r_max != nullptr && r < d.zbl_r_max[pair]) {
-            const PairTerm zbl = zbl_term(d.zbl_charge[pair], d.zbl_inverse_a[pair], d.zbl_r_max[pair], r);
-            energy += 0.5 * zbl.energy;
-            start.value[3] = static_cast<real>(0.5 * zbl.derivative);
-        }
-        d.gradient[to] = start;
+        d.gradient[to] = start_gradient(d, a, b, r, energy);
     }
     count = warp_sum(count);
     energy = warp_sum(energy);
@@ -78,6 +85,21 @@ __global__ void geometry_kernel(DeviceEdges<real> d) {
         d.row_end[row] = begin + count;
         if (d.atom_energy != nullptr) d.atom_energy[row] += energy;
     }
+}
+
+/// One warp per row, its edges in the order of the list as in geometry_kernel: the same energy to the bit.
+template <class real>
+__global__ void restart_kernel(DeviceEdges<real> d) {
+    if (warp_number() >= d.n_rows) return;
+    const int row = d.first + warp_number(), lane = lane_number();
+    const int a = d.species[row];
+    double energy = 0;
+    for (long long e = d.list_start[row] + lane; e < d.list_start[row + 1]; e += kWarp) {
+        const int to = d.slot[e];
+        if (to >= 0) d.gradient[to] = start_gradient(d, a, d.other_species[to], sqrt(d.distance[e]), energy);
+    }
+    energy = warp_sum(energy);
+    if (lane == 0 && d.atom_energy != nullptr) d.atom_energy[row] += energy;
 }
 
 /// One thread per row; rows are sorted, so the first of a species is the nearest, and most are among the first few.
@@ -129,7 +151,8 @@ __global__ void scan_kernel(long long n, std::int64_t* values) {
     }
 }
 
-__global__ void fill_incoming_kernel(int n_list, const int* key, const std::int64_t* start, int* cursor, int* incoming) {
+__global__ void fill_incoming_kernel(int n_list, const int* key, const std::int64_t* start, int* cursor,
+                                     int* incoming) {
     const long long e = thread_number();
     if (e >= n_list) return;
     incoming[start[key[e]] + atomicAdd(cursor + key[e], 1)] = int(e);
@@ -160,8 +183,8 @@ int transpose(void* stream, int n_total, int n_list, const int* neighbor, std::i
     error = cudaMemsetAsync(scratch, 0, std::size_t(n_total) * sizeof(int), s);
     int* unsorted = scratch + n_total;
     if (error == cudaSuccess) {
-        error = launch(fill_incoming_kernel, blocks_for(n_list, kThreads), kThreads, s, n_list, neighbor, incoming_start,
-                       scratch, unsorted);
+        error = launch(fill_incoming_kernel, blocks_for(n_list, kThreads), kThreads, s, n_list, neighbor,
+                       incoming_start, scratch, unsorted);
     }
     if (error == cudaSuccess) {
         error = launch(sort_rows_kernel, blocks_for(n_total, kWarpsPerBlock), kThreads, s, n_total, incoming_start,
@@ -176,13 +199,20 @@ int geometry(void* stream, const DeviceEdges<real>& d) {
 }
 
 template <class real>
+int restart_edges(void* stream, const DeviceEdges<real>& d) {
+    return launch(restart_kernel<real>, blocks_for(d.n_rows, kWarpsPerBlock), kThreads, stream_of(stream), d);
+}
+
+template <class real>
 int nearest(void* stream, const DeviceEdges<real>& d, double* distance, int* neighbor) {
-    return launch(nearest_kernel<real>, blocks_for(d.n_rows, kThreads), kThreads, stream_of(stream), d, distance, neighbor);
+    return launch(nearest_kernel<real>, blocks_for(d.n_rows, kThreads), kThreads, stream_of(stream), d, distance,
+                  neighbor);
 }
 
 template <class real>
 void add(DeviceKernels<real>& k) {
     k.geometry = geometry<real>;
+    k.restart_edges = restart_edges<real>;
     k.nearest = nearest<real>;
 }
 

@@ -76,7 +76,8 @@ __device__ inline double total_of(const double* atom_energy, const double* row_v
 }
 
 /// kPartialSums blocks, each over every kPartialSums-th piece of 128 atoms: the order depends on n_local alone.
-__global__ void partial_totals_kernel(int n_local, const double* atom_energy, const double* row_virial, double* partial) {
+__global__ void partial_totals_kernel(int n_local, const double* atom_energy, const double* row_virial,
+                                      double* partial) {
     __shared__ double part[kThreads];
     for (int k = 0; k < kTotals; ++k) {
         double sum = 0;
@@ -104,7 +105,8 @@ int totals(void* stream, int n_local, const double* atom_energy, const double* r
 }
 
 template <class real, bool kAdd>
-__global__ void scale_rows_kernel(long long n, int width, const double* factor, double sign, const real* in, real* out) {
+__global__ void scale_rows_kernel(long long n, int width, const double* factor, double sign, const real* in,
+                                  real* out) {
     const long long i = thread_number();
     if (i >= n) return;
     const real scaled = static_cast<real>(sign * factor[i / width]) * in[i];
@@ -173,8 +175,8 @@ int forces(void* stream, const DeviceForces<real>& f) {
 template <class real>
 int scale_rows(void* stream, std::int64_t n_rows, int width, const double* factor, const real* in, real* out) {
     const long long n = n_rows * width;
-    return launch(scale_rows_kernel<real, false>, blocks_for(n, kThreads), kThreads, stream_of(stream), n, width, factor,
-                  1.0, in, out);
+    return launch(scale_rows_kernel<real, false>, blocks_for(n, kThreads), kThreads, stream_of(stream), n, width,
+                  factor, 1.0, in, out);
 }
 
 template <class real>

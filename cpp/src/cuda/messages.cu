@@ -131,8 +131,8 @@ int Messages<real, kSeparated>::forward(void* stream, int l_in, int l_out, const
 }
 
 template <class real, int kSeparated>
-int Messages<real, kSeparated>::backward(void* stream, int l_in, int l_out, const DeviceMessages<real>& m, const real* h,
-                                         const real* g, real* out, EdgeGradient<real>* gradient) {
+int Messages<real, kSeparated>::backward(void* stream, int l_in, int l_out, const DeviceMessages<real>& m,
+                                         const real* h, const real* g, real* out, EdgeGradient<real>* gradient) {
     return dispatch<0, 0>(l_in, l_out, [&](auto layer) -> int {
         return launch(backward_kernel<real, decltype(layer)>, blocks_for(m.n_rows, kWarpsPerBlock), kThreads,
                       stream_of(stream), m, h, g, out, gradient);

@@ -94,7 +94,8 @@ int fill_neighbors(void* stream, const DeviceNeighbors& d, const std::int64_t* s
 template <class real>
 int copy_rows(void* stream, int n_ghost, int width, const int* owner, const real* from, real* to) {
     const long long n = (long long)n_ghost * width;
-    return launch(copy_rows_kernel<real>, blocks_for(n, kThreads), kThreads, stream_of(stream), n, width, owner, from, to);
+    return launch(copy_rows_kernel<real>, blocks_for(n, kThreads), kThreads, stream_of(stream), n, width, owner, from,
+                  to);
 }
 
 }  // namespace

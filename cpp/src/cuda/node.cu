@@ -257,7 +257,8 @@ int silu_forward(void* stream, std::int64_t n, const real* x, real* y) {
 
 template <class real>
 int silu_backward(void* stream, std::int64_t n, const real* x, const real* grad_y, real* grad_x) {
-    return launch(silu_backward_kernel<real>, blocks_for(n, kThreads), kThreads, stream_of(stream), n, x, grad_y, grad_x);
+    return launch(silu_backward_kernel<real>, blocks_for(n, kThreads), kThreads, stream_of(stream), n, x, grad_y,
+                  grad_x);
 }
 
 template <class real>

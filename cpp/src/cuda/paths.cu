@@ -3,8 +3,8 @@
 ///
 /// One translation unit per number type (QDML_REAL). Launch shape: lane = channel, one warp per row and group of 32
 /// channels in the forward kernel, one warp per row in the others, which add up what an edge gets from all channels.
-/// Blocks of four warps, no shared memory. Harmonics and M of an edge are made in registers by every lane. Every sum has
-/// one owner and a fixed order, paths one launch after the other: bitwise reproducible.
+/// Blocks of four warps, no shared memory. Harmonics and M of an edge are made in registers by every lane. Every sum
+/// has one owner and a fixed order, paths one launch after the other: bitwise reproducible.
 #define QDML_ISA cuda
 #include "rows.cuh"
 

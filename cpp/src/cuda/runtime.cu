@@ -92,7 +92,9 @@ int end_recording(void* stream, void** graph) {
     return error;
 }
 
-int replay(void* graph, void* stream) { return cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), stream_of(stream)); }
+int replay(void* graph, void* stream) {
+    return cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), stream_of(stream));
+}
 int destroy_graph(void* graph) { return cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
 
 template <class real>

@@ -9,13 +9,13 @@ namespace qdml {
 template <class real>
 class DeviceCartesian : public DeviceEvaluator<real> {
 public:
-    DeviceCartesian(const Model& model, const DeviceInterface& interface, const DeviceKernels<real>& kernels, int device);
+    DeviceCartesian(const Model& model, const DeviceInterface& interface, const DeviceKernels<real>& kernels,
+                    int device);
 
 private:
     using Base = DeviceEvaluator<real>;
-    using Base::context_, Base::device_weights_, Base::h_, Base::kernels_, Base::list_, Base::plan_, Base::sizes_,
-        Base::stages_, Base::work_;
-    using Base::do_it;
+    using Base::arrays_, Base::device_weights_, Base::kernels_, Base::plan_, Base::sizes_, Base::stages_;
+    using Base::context, Base::do_it, Base::list, Base::stream;
 
     void forward(std::size_t t) override;
     void gate_forward(std::size_t t) override;

@@ -6,60 +6,21 @@
 
 namespace qdml {
 
-int DeviceSizes::widest_z() const {
-    int width = 0;
-    for (const Layer& layer : layers) width = std::max(width, layer.z);
-    return width;
-}
-
 template <class real>
 DeviceEvaluator<real>::DeviceEvaluator(const Model& model, const EdgeShape& shape, const DeviceInterface& interface,
                                        const DeviceKernels<real>& kernels, int device)
-    : context_(interface, device),
+    : home_(std::make_shared<DeviceContext>(interface, device)),
+      arrays_(std::make_shared<DeviceArrays<real>>(model, shape, home_)),
       kernels_(kernels),
-      device_weights_(context_),
-      list_(model, shape, context_),
-      plan_(context_),
-      h_(context_),
-      work_(context_),
-      grad_z_(context_),
-      edge_(context_),
+      device_weights_(*home_),
+      plan_(*home_),
       n_species_(shape.n_species),
-      first_message_(context_),
-      atom_energy_(context_),
-      row_virial_(context_),
-      force_(context_),
-      atom_virial_(context_),
-      partial_(context_),
-      totals_(context_),
-      nearest_distance_(context_),
-      nearest_row_(context_),
-      host_force_(context_),
-      host_energy_(context_),
-      host_virial_(context_),
-      host_totals_(context_),
-      host_bad_edge_(context_),
-      host_row_(context_),
-      host_distance_(context_),
-      host_rows_(context_),
-      host_sent_(context_),
-      sent_(context_),
-      sent_index_(context_),
-      segments_(context_),
-      own_grad_z_(context_),
-      own_gradient_(context_),
-      moment_(context_),
-      position_(context_),
-      centroid_(context_) {
-    partial_.reserve(kPartialSums * kTotals);
-    totals_.reserve(kTotals);
-    host_totals_.reserve(kTotals);
-    host_bad_edge_.reserve(1);
-}
+      first_message_(*home_),
+      segments_(*home_) {}
 
 template <class real>
 DeviceEvaluator<real>::~DeviceEvaluator() {
-    context_.call().synchronize(context_.stream());
+    context().call().synchronize(stream());
 }
 
 template <class real>
@@ -69,15 +30,24 @@ void DeviceEvaluator<real>::start(const std::vector<double>& reference, const st
     for (const auto& linear : *readout_maps_) device_weights_.add(linear);
     device_weights_.upload(reference, scale);
     stages_.resize(n_layers());
-    for (std::size_t t = 0; t < n_layers(); ++t) {
-        for (auto* buffers : {&z_, &message_, &gradient_, &kept_gradient_}) buffers->emplace_back(context_);
-    }
     readout_forward_.resize(readout_maps_->size());
     readout_backward_.resize(readout_maps_->size());
-    for (std::size_t k = 0; k < readout_maps_->size(); ++k) {
-        for (int n = 0; n < 2; ++n) readout_.emplace_back(context_);
-        readout_grad_.emplace_back(context_);
+    arrays_->add_layers(n_layers(), readout_maps_->size());
+}
+
+/// Weights, plan and recorded graphs stay this member's own; the arrays and their stream are those of `other`.
+template <class real>
+bool DeviceEvaluator<real>::share_work(const AnyEvaluator& other) {
+    const auto* found = dynamic_cast<const DeviceEvaluator*>(&other);
+    if (found == nullptr || !(found->sizes_ == sizes_) || *found->readout_blocks_ != *readout_blocks_ ||
+        !found->list().makes_same_edges(arrays_->list)) {
+        return false;
     }
+    home_->synchronize();
+    arrays_ = found->arrays_;
+    segments_.move_to(context());
+    planned_version_ = -1;
+    return true;
 }
 
 /// The message of a sender in layer 0 depends on its species alone.
@@ -86,7 +56,7 @@ void DeviceEvaluator<real>::make_first_message(const PackedLinear<real>& linear_
                                                int embedding_width) {
     std::vector<int> species(static_cast<std::size_t>(n_species_));
     for (std::size_t s = 0; s < species.size(); ++s) species[s] = static_cast<int>(s);
-    DeviceBuffer<int> rows(context_);
+    DeviceBuffer<int> rows(context());
     rows.upload(species.data(), n_species_);
     const LinearMap<real> map = device_weights_.at(linear_in.forward());
     const int width = map.out_blocks * kBlock;
@@ -97,23 +67,24 @@ void DeviceEvaluator<real>::make_first_message(const PackedLinear<real>& linear_
               {{map, scalar_part(const_cast<real*>(embedding), embedding_width, map.in_blocks)}});
     plan_.upload();
     run(stage);
-    context_.synchronize();
+    context().synchronize();
 }
 
 template <class real>
 void DeviceEvaluator<real>::run(const Stage& stage) const {
-    do_it(kernels_.linear(context_.stream(), plan_.jobs() + stage.first, plan_.terms(), stage.n_jobs, stage.n_blocks),
+    do_it(kernels_.linear(stream(), plan_.jobs() + stage.first, plan_.terms(), stage.n_jobs, stage.n_blocks),
           "linear maps");
 }
 
 template <class real>
 void DeviceEvaluator<real>::geometry(bool pairs) {
-    do_it(kernels_.geometry(context_.stream(), list_.edges(pairs ? atom_energy_.data() : nullptr)), "edges");
+    do_it(kernels_.geometry(stream(), list().edges(pairs ? arrays_->atom_energy.data() : nullptr)), "edges");
 }
 
 template <class real>
 void DeviceEvaluator<real>::find_nearest() {
-    do_it(kernels_.nearest(context_.stream(), list_.edges(nullptr), nearest_distance_.data(), nearest_row_.data()),
+    do_it(kernels_.nearest(stream(), list().edges(nullptr), arrays_->nearest_distance.data(),
+                           arrays_->nearest_row.data()),
           "nearest neighbours");
 }
 
@@ -128,46 +99,61 @@ void DeviceEvaluator<real>::next_messages(std::size_t t) {
 template <class real>
 void DeviceEvaluator<real>::read_out() {
     const std::size_t n_maps = readout_maps_->size();
-    const auto values = [&](std::size_t map) { return std::int64_t(list_.n_local()) * (*readout_blocks_)[map] * kBlock; };
+    const auto values = [&](std::size_t map) {
+        return std::int64_t(list().n_local()) * (*readout_blocks_)[map] * kBlock;
+    };
     for (std::size_t k = 0; k < n_maps; ++k) {
         run(readout_forward_[k]);
         if (k + 1 < n_maps) {
-            do_it(kernels_.silu_forward(context_.stream(), values(k + 1), readout_[2 * k].data(), readout_[2 * k + 1].data()),
+            do_it(kernels_.silu_forward(stream(), values(k + 1), arrays_->readout[2 * k].data(),
+                                        arrays_->readout[2 * k + 1].data()),
                   "read-out");
         }
     }
-    do_it(kernels_.energies(context_.stream(), list_.n_local(), list_.species(), device_weights_.reference(),
-                            device_weights_.scale(), readout_[2 * n_maps - 2].data(), atom_energy_.data(),
-                            readout_grad_[n_maps - 1].data()),
+    do_it(kernels_.energies(stream(), list().n_local(), list().species(), device_weights_.reference(),
+                            device_weights_.scale(), arrays_->readout[2 * n_maps - 2].data(),
+                            arrays_->atom_energy.data(), arrays_->readout_grad[n_maps - 1].data()),
           "energies");
     for (std::size_t k = n_maps; k-- > 0;) {
         run(readout_backward_[k]);
         if (k > 0) {
-            real* grad = readout_grad_[k - 1].data();
-            do_it(kernels_.silu_backward(context_.stream(), values(k), readout_[2 * k - 2].data(), grad, grad), "read-out");
+            real* grad = arrays_->readout_grad[k - 1].data();
+            do_it(kernels_.silu_backward(stream(), values(k), arrays_->readout[2 * k - 2].data(), grad, grad),
+                  "read-out");
         }
     }
 }
 
 template <class real>
 void DeviceEvaluator<real>::add_forces(bool atom_virial) {
-    do_it(kernels_.forces(context_.stream(),
-                          list_.forces(row_virial_.data(), force_.data(), atom_virial ? atom_virial_.data() : nullptr)),
+    do_it(kernels_.forces(stream(), list().forces(arrays_->row_virial.data(), arrays_->force.data(),
+                                                  atom_virial ? arrays_->atom_virial.data() : nullptr)),
           "forces");
 }
 
+/// Where the edges of the same graph are in place, only their gradients start anew.
 template <class real>
-void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, Exchange* exchange, Result& result) {
-    context_.use();
-    const bool changed = list_.take(graph);
+void DeviceEvaluator<real>::restart_edges() {
+    do_it(kernels_.restart_edges(stream(), list().edges(arrays_->atom_energy.data())), "edges");
+}
+
+template <class real>
+void DeviceEvaluator<real>::evaluate(const Graph& graph, const Request& request, Exchange* exchange, Result& result,
+                                     bool same_graph) {
+    context().use();
+    if (!same_graph) {
+        list().take(graph);
+        arrays_->edges_made = -1;
+    }
+    const bool changed = planned_version_ != list().version();
     const std::vector<int> chunk = divide(graph, request.centroid_virial);
     prepare(graph, request, changed);
-    const bool whole = chunk.size() == 2, has_owner = list_.owner() != nullptr;
+    const bool whole = chunk.size() == 2, has_owner = list().owner() != nullptr;
     const bool has_exchange = exchange != nullptr && !has_owner;
-    if (whole) list_.hold(graph, 0, list_.n_local());
-    const bool same = !changed && seen_generation_ == context_.generation() &&
-                      seen_atom_virial_ == request.atom_virial &&
-                      seen_nearest_ == request.nearest && seen_exchange_ == has_exchange;
+    const bool has_edges = whole && arrays_->edges_made == context().generation();
+    if (whole && !has_edges) list().hold(graph, 0, list().n_local());
+    const StepKind kind = {context().generation(), request.atom_virial, request.nearest, has_exchange, has_edges};
+    const bool same = !changed && kind == seen_;
     segments_.begin(same, whole);
     // One pass over all rows. In chunks each pass makes its edges and, with `gradient`, turns their gradients into
     // forces; ZBL belongs to the one of layer 0.
@@ -178,7 +164,7 @@ void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, 
         }
         segments_.flush();
         for (std::size_t k = 0; k + 1 < chunk.size(); ++k) {
-            list_.hold(graph, chunk[k], chunk[k + 1]);
+            list().hold(graph, chunk[k], chunk[k + 1]);
             geometry(pairs);
             if (pairs && request.nearest) find_nearest();
             body();
@@ -193,14 +179,18 @@ void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, 
             exchange_rows(rows, width, exchange);
         }
     };
-    const std::int64_t n_local = list_.n_local(), n_total = list_.n_total();
+    const std::int64_t n_local = list().n_local(), n_total = list().n_total();
     segments_.add([=] {
-        atom_energy_.zero(n_local);
-        force_.zero(3 * n_total);
-        row_virial_.zero(9 * n_local);
-        if (request.atom_virial) atom_virial_.zero(9 * n_total);
-        do_it(context_.call().fill(context_.stream(), list_.bad_edge(), 0x7f, sizeof(int)), "clearing memory of the device");
-        if (whole) geometry(true);
+        arrays_->atom_energy.zero(n_local);
+        arrays_->force.zero(3 * n_total);
+        arrays_->row_virial.zero(9 * n_local);
+        if (request.atom_virial) arrays_->atom_virial.zero(9 * n_total);
+        do_it(context().call().fill(stream(), list().bad_edge(), 0x7f, sizeof(int)), "clearing memory of the device");
+        if (has_edges) {
+            restart_edges();
+        } else if (whole) {
+            geometry(true);
+        }
         if (whole && request.nearest) find_nearest();
         start_features();
     });
@@ -208,7 +198,7 @@ void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, 
     for (std::size_t t = 0; t < n_layers; ++t) {
         pass(false, false, [=] { forward(t); });
         segments_.add([=] { next_messages(t); });
-        if (t + 1 < n_layers) fill_ghosts(message_[t + 1], sizes_.layers[t + 1].message);
+        if (t + 1 < n_layers) fill_ghosts(arrays_->message[t + 1], sizes_.layers[t + 1].message);
     }
     segments_.add([=] {
         read_out();
@@ -218,35 +208,33 @@ void DeviceEvaluator<real>::compute(const Graph& graph, const Request& request, 
     if (request.centroid_virial) {
         segments_.flush();
         // what is there now belongs to the energy of the edge's own center
-        const std::int64_t n_edges = list_.before(list_.n_local());
-        do_it(context_.call().copy(context_.stream(), own_grad_z_.data(), grad_z_.data(),
+        const std::int64_t n_edges = list().before(list().n_local());
+        do_it(context().call().copy(stream(), arrays_->own_grad_z.data(), arrays_->grad_z.data(),
                                    static_cast<std::size_t>(n_local * sizes_.layers.back().z) * sizeof(real)),
               "copying on the device");
-        do_it(context_.call().copy(context_.stream(), own_gradient_.data(), list_.gradient(),
+        do_it(context().call().copy(stream(), arrays_->own_gradient.data(), list().gradient(),
                                    static_cast<std::size_t>(n_edges) * sizeof(EdgeGradient<real>)),
               "copying on the device");
     }
     for (std::size_t t = n_layers; t-- > 1;) {
-        fill_ghosts(gradient_[t], sizes_.layers[t].gradient);
-        pass(true, false, [=] { backward(t, list_.gradient()); });
+        fill_ghosts(arrays_->gradient[t], sizes_.layers[t].gradient);
+        pass(true, false, [=] { backward(t, list().gradient()); });
         segments_.add([=] {
             run(stages_[t].to_feature_gradient);
             gate_backward(t - 1);
             out_backward(t - 1);
         });
     }
-    pass(true, true, [=] { first_gradient(list_.gradient()); });
+    pass(true, true, [=] { first_gradient(list().gradient()); });
     segments_.add([=] {
         if (whole) add_forces(request.atom_virial);
-        do_it(context_.call().totals(context_.stream(), list_.n_local(), atom_energy_.data(), row_virial_.data(),
-                                     partial_.data(), totals_.data()),
+        do_it(context().call().totals(stream(), list().n_local(), arrays_->atom_energy.data(),
+                                      arrays_->row_virial.data(), arrays_->partial.data(), arrays_->totals.data()),
               "totals");
     });
     segments_.flush();
-    seen_generation_ = context_.generation();
-    seen_atom_virial_ = request.atom_virial;
-    seen_nearest_ = request.nearest;
-    seen_exchange_ = has_exchange;
+    seen_ = kind;
+    arrays_->edges_made = whole ? kind.generation : -1;
     collect(graph, request, result);
     result.centroid_virial.clear();
     if (request.centroid_virial) centroid_virial(graph, exchange, result);

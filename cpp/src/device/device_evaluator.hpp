@@ -10,36 +10,30 @@
 
 #include "edges.hpp"
 #include "evaluator.hpp"
-#include "device_list.hpp"
+#include "device_arrays.hpp"
 #include "device_weights.hpp"
 #include "linear_plan.hpp"
 #include "segments.hpp"
 
 namespace qdml {
 
-/// Numbers of kernel precision that a family keeps.
-struct DeviceSizes {
-    struct Layer {
-        int z = 0, message = 0, gradient = 0;  ///< of an atom: z, H and G; no H and G in layer 0
-    };
-    std::vector<Layer> layers;
-    int h = 0;     ///< widest node features
-    int work = 0;  ///< widest A, G of layer 0 or dE/dH
-    int edge = 0;  ///< of an edge, beside DeviceList
-
-    int widest_z() const;
-};
-
 template <class real>
 class DeviceEvaluator : public AnyEvaluator {
 public:
     ~DeviceEvaluator() override;
-    const std::string& device_name() const noexcept { return context_.name(); }
+    const std::string& device_name() const noexcept { return context().name(); }
 
-    void compute(const Graph& graph, const Request& request, Exchange* exchange, Result& result) override;
+    void compute(const Graph& graph, const Request& request, Exchange* exchange, Result& result) override {
+        evaluate(graph, request, exchange, result, false);
+    }
+    void compute_same_graph(const Graph& graph, const Request& request, Exchange* exchange, Result& result) override {
+        evaluate(graph, request, exchange, result, true);
+    }
+    bool share_work(const AnyEvaluator& other) override;
     bool makes_lists() const noexcept override { return true; }
     int max_exchange_width() const noexcept override;
-    std::int64_t memory_estimate(std::int64_t n_local, std::int64_t n_ghost, std::int64_t n_edges) const noexcept override;
+    std::int64_t memory_estimate(std::int64_t n_local, std::int64_t n_ghost,
+                                 std::int64_t n_edges) const noexcept override;
     std::int64_t memory_allocated() const noexcept override;
     void set_memory_limit(std::int64_t bytes) override;
 
@@ -81,36 +75,47 @@ protected:
     /// body(species, atoms, n) for the atoms of the model, at once or species by species.
     template <class Body>
     void by_species(bool split, const Body& body) const {
-        const auto& start = list_.species_start();
+        const auto& start = list().species_start();
+        const int* order = list().order();
         if (!split) {
-            body(std::size_t(0), list_.order(), start.back());
+            body(std::size_t(0), order, start.back());
             return;
         }
         for (std::size_t s = 0; s + 1 < start.size(); ++s) {
-            body(s, list_.order() + start[s], start[s + 1] - start[s]);
+            body(s, order + start[s], start[s + 1] - start[s]);
         }
     }
     /// Senders of layer t: H of every atom, in layer 0 of every species.
-    const real* senders(std::size_t t) const { return t == 0 ? first_message_.data() : message_[t].data(); }
-    real* sum_gradients(std::size_t t) const { return t > 0 ? gradient_[t].data() : work_.data(); }
+    const real* senders(std::size_t t) const { return t == 0 ? first_message_.data() : arrays_->message[t].data(); }
+    real* sum_gradients(std::size_t t) const { return t > 0 ? arrays_->gradient[t].data() : arrays_->work.data(); }
     std::size_t n_layers() const noexcept { return sizes_.layers.size(); }
-    void do_it(int error, const char* what) const { context_.check(error, what); }
+    void do_it(int error, const char* what) const { context().check(error, what); }
     void run(const Stage& stage) const;
 
+    DeviceContext& context() const noexcept { return *arrays_->context; }
+    void* stream() const noexcept { return context().stream(); }
+    DeviceList<real>& list() const noexcept { return arrays_->list; }
+
     DeviceSizes sizes_;
-    mutable DeviceContext context_;
+    std::shared_ptr<DeviceContext> home_;  ///< of the weights and the plan
+    std::shared_ptr<DeviceArrays<real>> arrays_;
     const DeviceKernels<real>& kernels_;
     DeviceWeights<real> device_weights_;
-    DeviceList<real> list_;
     LinearPlan<real> plan_;
     std::vector<LayerStages> stages_;
-    DeviceBuffer<real> h_;       ///< node features, then their gradients [n_local][sizes_.h]
-    DeviceBuffer<real> work_;    ///< A, G of layer 0 or dE/dH [n_local][sizes_.work]
-    DeviceBuffer<real> grad_z_;  ///< [n_local][widest z]
-    DeviceBuffer<real> edge_;    ///< [edges][sizes_.edge]
-    std::vector<DeviceBuffer<real>> z_, message_, gradient_;  ///< per layer: z [n_local], H and G [n_total]
 
 private:
+    /// What a recorded step depends on beside the list.
+    struct StepKind {
+        std::int64_t generation = -1;
+        bool atom_virial = false, nearest = false, exchange = false, has_edges = false;
+        bool operator==(const StepKind& o) const {
+            return generation == o.generation && atom_virial == o.atom_virial && nearest == o.nearest &&
+                   exchange == o.exchange && has_edges == o.has_edges;
+        }
+    };
+
+    void evaluate(const Graph& graph, const Request& request, Exchange* exchange, Result& result, bool same_graph);
     void start(const std::vector<double>& reference, const std::vector<double>& scale, DeviceSizes sizes);
     std::int64_t edge_bytes(std::int64_t n_edges) const noexcept;
     std::int64_t atom_bytes(std::int64_t n_local, std::int64_t n_total, std::int64_t n_edges) const noexcept;
@@ -123,6 +128,7 @@ private:
     void add_readout();
 
     void geometry(bool pairs);
+    void restart_edges();
     void find_nearest();
     void next_messages(std::size_t t);
     void read_out();
@@ -140,28 +146,10 @@ private:
     std::int64_t memory_limit_ = 0;
 
     DeviceBuffer<real> first_message_;  ///< H of layer 0 [species][width]
-    std::vector<DeviceBuffer<real>> readout_;       ///< pre-activations and activations of the maps [n_local][width]
-    std::vector<DeviceBuffer<real>> readout_grad_;  ///< gradient of the output of each map
-    DeviceBuffer<double> atom_energy_, row_virial_, force_, atom_virial_, partial_, totals_, nearest_distance_;
-    DeviceBuffer<int> nearest_row_;
-    PinnedBuffer<double> host_force_, host_energy_, host_virial_, host_totals_;
-    PinnedBuffer<int> host_bad_edge_, host_row_;
-    PinnedBuffer<double> host_distance_;
-    PinnedBuffer<real> host_rows_, host_sent_;
-    DeviceBuffer<real> sent_;       ///< rows that an exchange reads, packed
-    DeviceBuffer<int> sent_index_;  ///< and which they are
-    std::vector<int> sent_rows_;    ///< what sent_index_ holds
-
     std::vector<Stage> readout_forward_, readout_backward_;
     Segments segments_;
-    std::int64_t planned_generation_ = -1, seen_generation_ = -1;
-    bool seen_atom_virial_ = false, seen_nearest_ = false, seen_exchange_ = false;
-
-    // only for centroid virials
-    DeviceBuffer<real> own_grad_z_;  ///< dE_i/dz_i of the last layer
-    DeviceBuffer<EdgeGradient<real>> own_gradient_, moment_;
-    std::vector<DeviceBuffer<real>> kept_gradient_;
-    DeviceBuffer<double> position_, centroid_;
+    std::int64_t planned_generation_ = -1, planned_version_ = -1;
+    StepKind seen_;
 };
 
 extern template class DeviceEvaluator<float>;

@@ -14,6 +14,7 @@ template <class real>
 DeviceList<real>::DeviceList(const Model& model, const EdgeShape& shape, DeviceContext& context)
     : context_(context),
       shape_(shape),
+      symbols_(model.info.species),
       zbl_(context),
       device_species_(context),
       order_(context),
@@ -41,7 +42,8 @@ DeviceList<real>::DeviceList(const Model& model, const EdgeShape& shape, DeviceC
     bad_edge_.reserve(1);
     if (!model.has_zbl()) return;
     const Zbl zbl(model.info.species, model.tensor("zbl.r_max"));
-    std::vector<double> all = zbl.r_max();
+    std::vector<double>& all = host_zbl_;
+    all = zbl.r_max();
     n_zbl_ = static_cast<std::int64_t>(all.size());
     all.insert(all.end(), zbl.charge().begin(), zbl.charge().end());
     all.insert(all.end(), zbl.inverse_a().begin(), zbl.inverse_a().end());
@@ -50,11 +52,17 @@ DeviceList<real>::DeviceList(const Model& model, const EdgeShape& shape, DeviceC
 }
 
 template <class real>
+bool DeviceList<real>::makes_same_edges(const DeviceList& other) const {
+    return shape_ == other.shape_ && symbols_ == other.symbols_ && host_zbl_ == other.host_zbl_;
+}
+
+template <class real>
 void DeviceList<real>::check_species(const Graph& graph) const {
     for (int i = 0; i < graph.n_total; ++i) {
         if (graph.species[i] < -1 || graph.species[i] >= shape_.n_species) {
-            throw Error("graph_invalid", "atom " + std::to_string(i) + " has species " + std::to_string(graph.species[i]) +
-                                             ", the model has 0.." + std::to_string(shape_.n_species - 1));
+            throw Error("graph_invalid", "atom " + std::to_string(i) + " has species " +
+                                             std::to_string(graph.species[i]) + ", the model has 0.." +
+                                             std::to_string(shape_.n_species - 1));
         }
     }
     for (int i = 0; graph.owner != nullptr && i < graph.n_total - graph.n_local; ++i) {
@@ -115,6 +123,7 @@ bool DeviceList<real>::take_list(const Graph& graph) {
     check_species(graph);
     check_list(graph);
     n_local_ = -1;  // no list, should anything below fail
+    ++version_;
     row_start_.assign(start, start + n_rows);
     neighbor_.assign(graph.neighbor, graph.neighbor + n_edges);
     list_start_.upload(row_start_.data(), graph.n_local + 1);
@@ -133,7 +142,8 @@ CellGrid DeviceList<real>::make_grid(const Graph& graph) const {
         for (int axis = 0; axis < 3; ++axis) {
             const double x = graph.position[3ll * i + axis];
             if (!std::isfinite(x)) {
-                throw Error("graph_invalid", "position of atom " + std::to_string(i) + " is not finite; the run has blown up");
+                throw Error("graph_invalid",
+                            "position of atom " + std::to_string(i) + " is not finite; the run has blown up");
             }
             low[axis] = i > 0 ? std::min(low[axis], x) : x;
             high[axis] = i > 0 ? std::max(high[axis], x) : x;
@@ -175,6 +185,7 @@ bool DeviceList<real>::make_list(const Graph& graph) {
     DeviceNeighbors d = {};
     d.grid = make_grid(graph);
     n_local_ = -1;
+    ++version_;
     take_atoms(graph);
     upload_positions(graph);
     const auto& call = context_.call();
@@ -188,11 +199,11 @@ bool DeviceList<real>::make_list(const Graph& graph) {
     const char* what = "making the neighbour list";
     context_.check(call.cells(context_.stream(), d.grid, n_total_, position_.data(), cell_.data()), what);
     // local atoms in the order of cells, then all
-    context_.check(call.transpose(context_.stream(), n_cells, n_local_, cell_.data(), cell_start_.data(), row_order_.data(),
-                                  scratch_.data()),
+    context_.check(call.transpose(context_.stream(), n_cells, n_local_, cell_.data(), cell_start_.data(),
+                                  row_order_.data(), scratch_.data()),
                    what);
-    context_.check(call.transpose(context_.stream(), n_cells, n_total_, cell_.data(), cell_start_.data(), cell_atoms_.data(),
-                                  scratch_.data()),
+    context_.check(call.transpose(context_.stream(), n_cells, n_total_, cell_.data(), cell_start_.data(),
+                                  cell_atoms_.data(), scratch_.data()),
                    what);
     d.n_local = n_local_;
     d.reach = shape_.cutoff + graph.skin;
@@ -219,15 +230,17 @@ template <class real>
 void DeviceList<real>::turn_list(std::int64_t n_list) {
     if (n_list + n_total_ >= INT_MAX) {
         n_local_ = -1;
-        throw Error("graph_invalid", std::to_string(n_list) + " edges are more than one GPU can number; divide the atoms among more");
+        throw Error("graph_invalid",
+                    std::to_string(n_list) + " edges are more than one GPU can number; divide the atoms among more");
     }
     row_end_.reserve(n_local_);
     incoming_start_.reserve(n_total_ + 1);
     incoming_.reserve(n_list);
     scratch_.reserve(n_total_ + n_list);
-    context_.check(context_.call().transpose(context_.stream(), n_total_, static_cast<int>(n_list), device_neighbor_.data(),
-                                             incoming_start_.data(), incoming_.data(), scratch_.data()),
-                   "turning the neighbour list");
+    context_.check(
+        context_.call().transpose(context_.stream(), n_total_, static_cast<int>(n_list), device_neighbor_.data(),
+                                  incoming_start_.data(), incoming_.data(), scratch_.data()),
+        "turning the neighbour list");
     context_.synchronize();
 }
 
@@ -237,10 +250,12 @@ void DeviceList<real>::explain(const Graph& graph, std::int64_t e) const {
     context_.check(context_.call().to_host(context_.stream(), &j, device_neighbor_.data() + e, sizeof j),
                    "copying from the device");
     context_.synchronize();
-    const auto i = static_cast<std::int64_t>(std::upper_bound(row_start_.begin(), row_start_.end(), e) - row_start_.begin() - 1);
+    const auto i =
+        static_cast<std::int64_t>(std::upper_bound(row_start_.begin(), row_start_.end(), e) - row_start_.begin() - 1);
     double squared = 0;
     for (int k = 0; k < 3; ++k) {
-        const double r = is_made_ ? graph.position[3ll * j + k] - graph.position[3 * i + k] : graph.edge_vector[3 * e + k];
+        const double r =
+            is_made_ ? graph.position[3ll * j + k] - graph.position[3 * i + k] : graph.edge_vector[3 * e + k];
         squared += r * r;
     }
     refuse_edge(e, static_cast<int>(i), j, squared);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-/// The neighbour list of a graph on a device, taken over or made there, and the arrays over its edges for a range of rows.
+/// The neighbour list of a graph on a device, taken over or made there, and the arrays over its edges for a range of
+/// rows.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "edges.hpp"
@@ -18,6 +20,10 @@ public:
     /// Take over species and neighbours of `graph`, or make its list. True if they differ from those before: then
     /// addresses and counts do too. Throws Error `graph_invalid` for what cannot be a graph.
     bool take(const Graph& graph);
+    /// Changes with every list.
+    std::int64_t version() const noexcept { return version_; }
+    /// Do two lists make the same edges, with the same start of their gradients, of any graph?
+    bool makes_same_edges(const DeviceList& other) const;
     /// Arrays over edges are for these rows from now on; their vectors, or all positions, are copied to the device.
     void hold(const Graph& graph, int first, int last);
     /// Throw the Error `graph_invalid` that says what is wrong with edge e of the list.
@@ -65,8 +71,9 @@ private:
 
     DeviceContext& context_;
     EdgeShape shape_;
+    std::vector<std::string> symbols_;  ///< of the species
     int n_local_ = -1, n_total_ = -1;
-    std::int64_t list_number_ = 0;
+    std::int64_t list_number_ = 0, version_ = 0;
     bool is_made_ = false, has_owner_ = false;  ///< here, from positions; ghosts have owners on this rank
     std::vector<int> species_, neighbor_;
     std::vector<std::int64_t> row_start_;
@@ -74,6 +81,7 @@ private:
     int first_ = 0, last_ = 0;
     std::int64_t first_edge_ = 0;
 
+    std::vector<double> host_zbl_;
     DeviceBuffer<double> zbl_;  ///< r_max, charge, 1/a
     std::int64_t n_zbl_ = 0;
     DeviceBuffer<int> device_species_, order_, device_neighbor_, incoming_, scratch_, bad_edge_;

@@ -66,7 +66,7 @@ DevicePaths<real>::DevicePaths(const Model& model, const DeviceInterface& interf
            {static_cast<int>(model.info.species.size()), model.paths->cutoff, model.paths->knots, Spline::hermite},
            interface, kernels, device),
       weights_(model),
-      embedding_(context_) {
+      embedding_(context()) {
     add_tensors(weights_, device_weights_);
     this->start(weights_, sizes_of(weights_));
     for (const auto& layer : weights_.layers) gate_.push_back(gate_of(layer.gate));
@@ -94,50 +94,50 @@ DevicePath DevicePaths<real>::place(std::size_t t, const PathWeights<real>& path
 
 template <class real>
 DeviceMessages<real> DevicePaths<real>::messages(std::size_t t, const PathWeights<real>& path) const {
-    return list_.messages(device_weights_.at(path.radial.data()), weights_.n_knots, path.blocks, t == 0);
+    return list().messages(device_weights_.at(path.radial.data()), weights_.n_knots, path.blocks, t == 0);
 }
 
 /// The self-connection of layer 0 reads the embedding.
 template <class real>
 void DevicePaths<real>::start_features() {
-    do_it(kernels_.copy_rows(context_.stream(), list_.n_local(), sizes_.h, list_.species(), embedding_.data(),
-                             h_.data()),
+    do_it(kernels_.copy_rows(stream(), list().n_local(), sizes_.h, list().species(), embedding_.data(),
+                             arrays_->h.data()),
           "embedding");
 }
 
 template <class real>
 void DevicePaths<real>::forward(std::size_t t) {
     for (const auto& path : weights_.layers[t].paths) {
-        do_it(kernels_.path_forward(context_.stream(), place(t, path), messages(t, path), this->senders(t),
-                                    work_.data()),
+        do_it(kernels_.path_forward(stream(), place(t, path), messages(t, path), this->senders(t),
+                                    arrays_->work.data()),
               "messages");
     }
 }
 
 template <class real>
 void DevicePaths<real>::gate_forward(std::size_t t) {
-    do_it(kernels_.path_gate_forward(context_.stream(), gate_[t], list_.n_local(), this->z_[t].data(),
-                                     weights_.layers[t].z.width, h_.data(), sizes_.h),
+    do_it(kernels_.path_gate_forward(stream(), gate_[t], list().n_local(), arrays_->z[t].data(),
+                                     weights_.layers[t].z.width, arrays_->h.data(), sizes_.h),
           "gate");
 }
 
 template <class real>
 void DevicePaths<real>::gate_backward(std::size_t t) {
     const int width = weights_.layers[t].z.width;
-    do_it(kernels_.path_gate_backward(context_.stream(), gate_[t], list_.n_local(), this->z_[t].data(), h_.data(),
-                                      sizes_.h, this->grad_z_.data(), width),
+    do_it(kernels_.path_gate_backward(stream(), gate_[t], list().n_local(), arrays_->z[t].data(), arrays_->h.data(),
+                                      sizes_.h, arrays_->grad_z.data(), width),
           "gate");
 }
 
 template <class real>
 void DevicePaths<real>::clear_moments() {
-    const auto bytes = static_cast<std::size_t>(list_.n_held() * sizes_.edge) * sizeof(real);
-    do_it(context_.call().fill(context_.stream(), edge_.data(), 0, bytes), "clearing memory of the device");
+    const auto bytes = static_cast<std::size_t>(list().n_held() * sizes_.edge) * sizeof(real);
+    do_it(context().call().fill(stream(), arrays_->edge.data(), 0, bytes), "clearing memory of the device");
 }
 
 template <class real>
 void DevicePaths<real>::finish(EdgeGradient<real>* gradient) {
-    do_it(kernels_.path_finish(context_.stream(), messages(0, weights_.layers[0].paths[0]), moments(), gradient),
+    do_it(kernels_.path_finish(stream(), messages(0, weights_.layers[0].paths[0]), moments(), gradient),
           "gradients of edges");
 }
 
@@ -147,12 +147,12 @@ void DevicePaths<real>::backward(std::size_t t, EdgeGradient<real>* gradient) {
     const DeviceMessages<real> held = messages(t, layer.paths[0]);
     const std::int64_t width = layer.message.width;
     clear_moments();
-    do_it(context_.call().fill(context_.stream(), work_.data() + held.first * width, 0,
+    do_it(context().call().fill(stream(), arrays_->work.data() + held.first * width, 0,
                                static_cast<std::size_t>(held.n_rows * width) * sizeof(real)),
           "clearing memory of the device");
     for (const auto& path : layer.paths) {
-        do_it(kernels_.path_backward(context_.stream(), place(t, path), messages(t, path), this->senders(t),
-                                     this->sum_gradients(t), work_.data(), moments()),
+        do_it(kernels_.path_backward(stream(), place(t, path), messages(t, path), this->senders(t),
+                                     this->sum_gradients(t), arrays_->work.data(), moments()),
               "gradients of messages");
     }
     finish(gradient);
@@ -162,8 +162,8 @@ template <class real>
 void DevicePaths<real>::first_gradient(EdgeGradient<real>* gradient) {
     clear_moments();
     for (const auto& path : weights_.layers[0].paths) {
-        do_it(kernels_.path_first_gradient(context_.stream(), place(0, path), messages(0, path), this->senders(0),
-                                           work_.data(), moments()),
+        do_it(kernels_.path_first_gradient(stream(), place(0, path), messages(0, path), this->senders(0),
+                                           arrays_->work.data(), moments()),
               "gradients of messages");
     }
     finish(gradient);
@@ -175,9 +175,9 @@ void DevicePaths<real>::add_stages(std::size_t t) {
     using Terms = std::vector<typename LinearPlan<real>::Term>;
     const auto& layer = weights_.layers[t];
     const auto& self = layer.self_connection;
-    const auto z = [&](std::size_t k) { return part_of(this->z_[t].data(), layer.z.width, layer.z.parts[k]); };
-    const auto grad_z = [&](std::size_t k) { return part_of(this->grad_z_.data(), layer.z.width, layer.z.parts[k]); };
-    const auto features = [&](std::size_t k) { return part_of(h_.data(), sizes_.h, layer.node_in.parts[k]); };
+    const auto z = [&](std::size_t k) { return part_of(arrays_->z[t].data(), layer.z.width, layer.z.parts[k]); };
+    const auto grad_z = [&](std::size_t k) { return part_of(arrays_->grad_z.data(), layer.z.width, layer.z.parts[k]); };
+    const auto features = [&](std::size_t k) { return part_of(arrays_->h.data(), sizes_.h, layer.node_in.parts[k]); };
     const auto sums = [&](real* rows, const PathWeights<real>& path) {
         return part_of(rows, layer.gradient_width, path.gradient);
     };
@@ -192,7 +192,7 @@ void DevicePaths<real>::add_stages(std::size_t t) {
             Terms terms;
             for (const auto& path : layer.paths) {
                 if (path.path.out != k) continue;
-                terms.push_back({device_weights_.at(path.linear_out.forward()), sums(work_.data(), path)});
+                terms.push_back({device_weights_.at(path.linear_out.forward()), sums(arrays_->work.data(), path)});
             }
             if (const auto* map = find(self[species], &IrrepsMap<real>::to, k)) {
                 terms.push_back({device_weights_.at(map->linear.forward()), features(map->from)});
@@ -211,7 +211,7 @@ void DevicePaths<real>::add_stages(std::size_t t) {
     stages_[t - 1].features_to_message = plan_.begin();
     for (const auto& map : layer.linear_in) {
         this->by_species(false, [&](std::size_t, const int* atoms, int n) {
-            plan_.add(stages_[t - 1].features_to_message, atoms, n, messages(this->message_[t].data(), map.to),
+            plan_.add(stages_[t - 1].features_to_message, atoms, n, messages(arrays_->message[t].data(), map.to),
                       {{device_weights_.at(map.linear.forward()), features(map.from)}});
         });
     }
@@ -224,7 +224,8 @@ void DevicePaths<real>::add_stages(std::size_t t) {
                 terms.push_back({device_weights_.at(map->linear.transposed()), grad_z(map->to)});
             }
             if (const auto* map = find(layer.linear_in, &IrrepsMap<real>::from, k)) {
-                terms.push_back({device_weights_.at(map->linear.transposed()), messages(work_.data(), map->to)});
+                terms.push_back(
+                    {device_weights_.at(map->linear.transposed()), messages(arrays_->work.data(), map->to)});
             }
             plan_.add(stage.to_feature_gradient, atoms, n, features(k), terms);
         });

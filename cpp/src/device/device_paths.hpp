@@ -14,9 +14,8 @@ public:
 
 private:
     using Base = DeviceEvaluator<real>;
-    using Base::context_, Base::device_weights_, Base::edge_, Base::h_, Base::kernels_, Base::list_, Base::plan_,
-        Base::sizes_, Base::stages_, Base::work_;
-    using Base::do_it;
+    using Base::arrays_, Base::device_weights_, Base::kernels_, Base::plan_, Base::sizes_, Base::stages_;
+    using Base::context, Base::do_it, Base::list, Base::stream;
 
     void start_features() override;
     void forward(std::size_t t) override;
@@ -27,7 +26,7 @@ private:
     void add_stages(std::size_t t) override;
     DevicePath place(std::size_t t, const PathWeights<real>& path) const;
     DeviceMessages<real> messages(std::size_t t, const PathWeights<real>& path) const;
-    real* moments() const { return edge_.data() - list_.first_edge() * sizes_.edge; }
+    real* moments() const { return arrays_->edge.data() - list().first_edge() * sizes_.edge; }
     void clear_moments();
     void finish(EdgeGradient<real>* gradient);
 

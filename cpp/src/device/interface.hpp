@@ -18,7 +18,7 @@
 namespace qdml {
 
 /// Changes whenever anything in this header does.
-constexpr int kDeviceInterface = 4;
+constexpr int kDeviceInterface = 5;
 /// The one exported symbol, a function of type DeviceEntry.
 constexpr const char* kDeviceEntry = "qdml_device_interface";
 
@@ -155,7 +155,8 @@ constexpr int kPartialSums = 64;    ///< blocks of the first stage of the sums o
 
 template <class real>
 struct DeviceKernels {
-    int (*forward)(void* stream, int l_in, int l_out, int separated, const DeviceMessages<real>&, const real* h, real* out);
+    int (*forward)(void* stream, int l_in, int l_out, int separated, const DeviceMessages<real>&, const real* h,
+                   real* out);
     int (*backward)(void* stream, int l_in, int l_out, int separated, const DeviceMessages<real>&, const real* h,
                     const real* g, real* out, EdgeGradient<real>* gradient);
     int (*first_gradient)(void* stream, int l_out, const DeviceMessages<real>&, const real* h, const real* g,
@@ -166,8 +167,8 @@ struct DeviceKernels {
     int (*path_backward)(void* stream, const DevicePath&, const DeviceMessages<real>&, const real* h, const real* g,
                          real* grad_h, real* moments);
     /// l_in = 0, g of the rows themselves.
-    int (*path_first_gradient)(void* stream, const DevicePath&, const DeviceMessages<real>&, const real* h, const real* g,
-                               real* moments);
+    int (*path_first_gradient)(void* stream, const DevicePath&, const DeviceMessages<real>&, const real* h,
+                               const real* g, real* moments);
     /// Add the moments of all paths to the gradients of the edges.
     int (*path_finish)(void* stream, const DeviceMessages<real>&, const real* moments, EdgeGradient<real>* gradient);
     int (*path_gate_forward)(void* stream, const DeviceGate&, int n, const real* z, int z_width, real* h, int h_width);
@@ -186,6 +187,8 @@ struct DeviceKernels {
     int (*energies)(void* stream, int n_local, const int* species, const double* reference, const double* scale,
                     const real* epsilon, double* atom_energy, real* grad);
     int (*geometry)(void* stream, const DeviceEdges<real>&);
+    /// Of edges that geometry has made: the gradients and energies of their start again.
+    int (*restart_edges)(void* stream, const DeviceEdges<real>&);
     int (*forces)(void* stream, const DeviceForces<real>&);
     /// Per row and species the first neighbour in the order of distances: Å or 0, and its row. [n_local][S]
     int (*nearest)(void* stream, const DeviceEdges<real>&, double* distance, int* row);
@@ -194,8 +197,8 @@ struct DeviceKernels {
     /// out row = factor[row] · in row.
     int (*scale_rows)(void* stream, std::int64_t n_rows, int width, const double* factor, const real* in, real* out);
     /// row += sign · factor[row] · in row.
-    int (*add_scaled_rows)(void* stream, std::int64_t n_rows, int width, const double* factor, double sign, const real* in,
-                           real* out);
+    int (*add_scaled_rows)(void* stream, std::int64_t n_rows, int width, const double* factor, double sign,
+                           const real* in, real* out);
     /// Gradients of the edges of each row times factor[row].
     int (*scale_edges)(void* stream, int n_local, const std::int64_t* list_start, const std::int64_t* row_end,
                        const double* factor, const EdgeGradient<real>* in, EdgeGradient<real>* out);
@@ -230,8 +233,8 @@ struct DeviceInterface {
 
     /// Edges of the list by their neighbour: incoming_start [n_total + 1], incoming [n_list] ascending in each.
     /// scratch [n_total + n_list].
-    int (*transpose)(void* stream, int n_total, int n_list, const int* neighbor, std::int64_t* incoming_start, int* incoming,
-                     int* scratch);
+    int (*transpose)(void* stream, int n_total, int n_list, const int* neighbor, std::int64_t* incoming_start,
+                     int* incoming, int* scratch);
     /// Codes of the cells of n atoms.
     int (*cells)(void* stream, const CellGrid& grid, int n, const double* position, int* code);
     /// start [n_local + 1] of the rows, then the neighbours in them.

@@ -46,7 +46,8 @@ const DeviceInterface& load() {
             continue;
         }
         void* symbol = dlsym(library, kDeviceEntry);
-        if (symbol == nullptr) unavailable(place + " has no '" + kDeviceEntry + "'; it is not a device library of qdml");
+        if (symbol == nullptr)
+            unavailable(place + " has no '" + kDeviceEntry + "'; it is not a device library of qdml");
         DeviceEntry entry;
         std::memcpy(&entry, &symbol, sizeof entry);
         const DeviceInterface* found = entry();

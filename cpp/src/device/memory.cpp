@@ -33,8 +33,9 @@ void* DeviceContext::allocate(std::int64_t bytes) {
     if (interface_.allocate(&p, static_cast<std::size_t>(bytes)) != 0) {
         DeviceDescription now = {};
         interface_.describe(device_, &now);
-        throw Error("memory_limit", "the memory of " + name_ + " does not suffice: " + mebibytes(bytes) + " more are needed, " +
-                                        mebibytes(now.free_memory) + " of " + mebibytes(now.total_memory) +
+        throw Error("memory_limit", "the memory of " + name_ + " does not suffice: " + mebibytes(bytes) +
+                                        " more are needed, " + mebibytes(now.free_memory) + " of " +
+                                        mebibytes(now.total_memory) +
                                         " are free; divide the atoms among more GPUs, set the keyword memory, or use "
                                         "'device cpu'");
     }

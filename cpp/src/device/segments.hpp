@@ -11,15 +11,20 @@ namespace qdml {
 
 class Segments {
 public:
-    explicit Segments(DeviceContext& context) : context_(context) {}
+    explicit Segments(DeviceContext& context) : context_(&context) {}
     ~Segments() {
         for (void* graph : graphs_) {
-            if (graph != nullptr) context_.call().destroy_graph(graph);
+            if (graph != nullptr) context_->call().destroy_graph(graph);
         }
     }
     Segments(const Segments&) = delete;
     Segments& operator=(const Segments&) = delete;
 
+    /// Later work goes to the stream of `context`, on the same device.
+    void move_to(DeviceContext& context) {
+        context_ = &context;
+        valid_ = 0;
+    }
     /// Start a step. `same`: shape and addresses of the step before; `record`: the work may be recorded at all.
     void begin(bool same, bool record) {
         valid_ = same && record ? valid_ : 0;
@@ -39,20 +44,20 @@ public:
         }
         if (graphs_.size() == next_) graphs_.push_back(nullptr);
         if (next_ >= valid_) {
-            const auto& call = context_.call();
-            context_.check(call.begin_recording(context_.stream()), "recording a step");
+            const auto& call = context_->call();
+            context_->check(call.begin_recording(context_->stream()), "recording a step");
             try {
                 issue();
             } catch (...) {  // the stream must not stay in its recording state
                 void* unfinished = nullptr;
-                if (call.end_recording(context_.stream(), &unfinished) == 0) call.destroy_graph(unfinished);
+                if (call.end_recording(context_->stream(), &unfinished) == 0) call.destroy_graph(unfinished);
                 throw;
             }
-            context_.check(call.end_recording(context_.stream(), &graphs_[next_]), "recording a step");
+            context_->check(call.end_recording(context_->stream(), &graphs_[next_]), "recording a step");
             valid_ = next_ + 1;
         }
         pending_.clear();
-        context_.check(context_.call().replay(graphs_[next_], context_.stream()), "replaying a step");
+        context_->check(context_->call().replay(graphs_[next_], context_->stream()), "replaying a step");
         ++next_;
     }
 
@@ -62,7 +67,7 @@ private:
         pending_.clear();
     }
 
-    DeviceContext& context_;
+    DeviceContext* context_;
     std::vector<std::function<void()>> pending_;
     std::vector<void*> graphs_;
     std::size_t valid_ = 0, next_ = 0;
