@@ -37,9 +37,9 @@ Duration = Annotated[float, BeforeValidator(parse_duration, float | str), Field(
 Sources = Annotated[list[Source], BeforeValidator(_as_list, str | Source | list[str | Source])]
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"l_max": 1, "layers": 2, "channels": [32, 32], "message_channels": 32},
+    "fast": {"l_max": 1, "layers": 3, "channels": [32, 32], "message_channels": 32},
     "std": {"l_max": 2, "layers": 3, "channels": [64, 64, 64], "message_channels": 64},
-    "accurate": {"l_max": 2, "layers": 4, "channels": [64, 64, 64], "message_channels": 64},
+    "accurate": {"l_max": 3, "layers": 4, "channels": [32, 32, 32, 32], "message_channels": 32},
 }
 """Values of `model` keys behind `model.preset`; keys given beside it win."""
 

@@ -79,7 +79,7 @@ def propose_preset(frames: list[Frame]) -> Proposal:
     elif n < MANY_NUMBERS:
         name, reason = "std", "enough for the standard size"
     else:
-        name, reason = "accurate", "many: a deeper network pays"
+        name, reason = "accurate", "many: degree 3 and a fourth layer pay"
     return Proposal(name, f"{n} force components, {reason}; fast, std or accurate")
 
 

@@ -34,9 +34,9 @@ def test_presets_fill_in_and_are_overridden(name):
 
 def test_presets_are_ordered_by_size():
     fast, std, accurate = (PRESETS[name] for name in ("fast", "std", "accurate"))
-    assert (fast["l_max"], fast["layers"]) == (1, 2)
+    assert (fast["l_max"], fast["layers"]) == (1, 3)
     assert (std["l_max"], std["layers"], std["message_channels"]) == (2, 3, 64)
-    assert (accurate["l_max"], accurate["layers"]) == (2, 4)
+    assert (accurate["l_max"], accurate["layers"]) == (3, 4)
 
 
 def test_a_written_configuration_keeps_its_preset():
