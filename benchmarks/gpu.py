@@ -143,7 +143,7 @@ def build(session: Session) -> str:
 
 
 def contract(session: Session) -> str:
-    """The tables of tests/cpp/test_device*.cpp: every result of the engine, its edge cases, committees."""
+    """The tables of tests/cpp/test_device*.cpp: results, edge cases, committees."""
     output = session.run(
         [session.tests, "--source-file=*test_device*.cpp"], 240, **session.variables()
     )

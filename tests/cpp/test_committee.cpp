@@ -2,10 +2,8 @@
 /// Members of a committee give the bits of engines of their own, whatever they share.
 #include <doctest/doctest.h>
 
-#include <memory>
-
+#include "members.hpp"
 #include "qdml/committee.hpp"
-#include "random_model.hpp"
 
 using qdml::Committee;
 using qdml::Engine;
@@ -15,10 +13,7 @@ using namespace qdml_test;
 namespace {
 
 /// Members: equal shape with and without ZBL; another width; another cutoff; another depth.
-struct Members {
-    std::vector<std::unique_ptr<TemporaryFile>> files;
-    std::vector<std::string> paths;
-
+struct Members : MemberFiles {
     Members() {
         Options o[6];
         o[1].zbl = false;
@@ -30,9 +25,7 @@ struct Members {
         o[5].l_max = 3;
         for (unsigned m = 0; m < 6; ++m) {
             o[m].seed = 10 + m;
-            files.push_back(std::make_unique<TemporaryFile>("m" + std::to_string(m) + ".qdml"));
-            paths.push_back(files.back()->path);
-            write_random_model(paths.back(), o[m]);
+            write_random_model(add("m"), o[m]);
         }
     }
 };
@@ -47,15 +40,6 @@ struct Edges {
         graph.position = s.positions.data();
     }
 };
-
-void check_same(const qdml::Result& a, const qdml::Result& b) {
-    CHECK(a.energy == b.energy);
-    CHECK(std::equal(a.virial, a.virial + 9, b.virial));
-    CHECK(a.force == b.force);
-    CHECK(a.atom_energy == b.atom_energy);
-    CHECK(a.atom_virial == b.atom_virial);
-    CHECK(a.centroid_virial == b.centroid_virial);
-}
 
 }  // namespace
 

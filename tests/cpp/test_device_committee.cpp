@@ -3,10 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <limits>
-#include <memory>
 #include <numeric>
 
 #include "device_engine.hpp"
+#include "members.hpp"
 #include "qdml/committee.hpp"
 
 using qdml::Committee;
@@ -18,10 +18,7 @@ using namespace qdml_test;
 namespace {
 
 /// The shape of the first three is the same, but the third has no ZBL; the others differ in width and depth.
-struct Members {
-    std::vector<std::unique_ptr<TemporaryFile>> files;
-    std::vector<std::string> paths;
-
+struct Members : MemberFiles {
     explicit Members(bool of_paths) {
         Options o[5];
         for (auto& options : o) options.message_channels = 16;
@@ -30,9 +27,7 @@ struct Members {
         o[4].layers = 1;
         for (unsigned m = 0; m < 5; ++m) {
             o[m].seed = 90 + m;
-            files.push_back(std::make_unique<TemporaryFile>("d" + std::to_string(m) + ".qdml"));
-            paths.push_back(files.back()->path);
-            write_model(paths.back(), of_paths, o[m]);
+            write_model(add("d"), of_paths, o[m]);
         }
     }
 };
@@ -40,17 +35,6 @@ struct Members {
 Committee device_committee(const std::vector<std::string>& paths, Precision precision) {
     const Variable library("QDML_DEVICE_LIBRARY", device_library());
     return Committee(paths, precision, {Device::gpu, 0});
-}
-
-void check_same(const qdml::Result& a, const qdml::Result& b) {
-    CHECK(a.energy == b.energy);
-    CHECK(std::equal(a.virial, a.virial + 9, b.virial));
-    CHECK(a.force == b.force);
-    CHECK(a.atom_energy == b.atom_energy);
-    CHECK(a.atom_virial == b.atom_virial);
-    CHECK(a.centroid_virial == b.centroid_virial);
-    CHECK(a.nearest_distance == b.nearest_distance);
-    CHECK(a.nearest_row == b.nearest_row);
 }
 
 /// A step of the caller's list, or of one made on the device from positions.
