@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Fits of two public sets, held-out errors beside the published ones: acetylacetone and silicon.
 
-Each is one YAML in examples/ and takes the time written there (30 and 10 minutes, two quiet cores). The
-data are read from ../shared/data or QDML_SHARED_DATA. Results go to results/public_sets.json with
-the training time; a row from a short run says so by its time.
+Each is one YAML in examples/ and takes the time written there (30 and 10 minutes on two quiet
+cores). The data are read from ../shared/data or QDML_SHARED_DATA. Results go to
+results/public_sets.json with the training time; a row from a short run says so by its time.
 
 Usage: python benchmarks/public_sets.py [acac] [mlearn-si] [--time-budget 2m] [--under-load]
 """
