@@ -24,7 +24,7 @@ SHARED = Path(os.environ.get("QDML_SHARED_DATA", ROOT.parent / "shared" / "data"
 @pytest.mark.parametrize("name", list(public_sets.SETS))
 def test_each_set_has_a_configuration_that_says_its_time(name):
     config = load_config(ROOT / "examples" / public_sets.SETS[name]["config"])
-    assert config.train.time_budget == 1800
+    assert config.train.time_budget == {"acac": 1800, "mlearn-si": 600}[name]
     assert config.data.test
     assert config.output == Path("fits") / name
 
