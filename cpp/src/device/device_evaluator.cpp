@@ -40,7 +40,7 @@ template <class real>
 bool DeviceEvaluator<real>::share_work(const AnyEvaluator& other) {
     const auto* found = dynamic_cast<const DeviceEvaluator*>(&other);
     if (found == nullptr || !(found->sizes_ == sizes_) || *found->readout_blocks_ != *readout_blocks_ ||
-        !found->list().makes_same_edges(arrays_->list)) {
+        !found->list().makes_same_edges(list())) {
         return false;
     }
     home_->synchronize();

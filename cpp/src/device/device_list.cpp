@@ -42,12 +42,11 @@ DeviceList<real>::DeviceList(const Model& model, const EdgeShape& shape, DeviceC
     bad_edge_.reserve(1);
     if (!model.has_zbl()) return;
     const Zbl zbl(model.info.species, model.tensor("zbl.r_max"));
-    std::vector<double>& all = host_zbl_;
-    all = zbl.r_max();
-    n_zbl_ = static_cast<std::int64_t>(all.size());
-    all.insert(all.end(), zbl.charge().begin(), zbl.charge().end());
-    all.insert(all.end(), zbl.inverse_a().begin(), zbl.inverse_a().end());
-    zbl_.upload(all.data(), 3 * n_zbl_);
+    host_zbl_ = zbl.r_max();
+    n_zbl_ = static_cast<std::int64_t>(host_zbl_.size());
+    host_zbl_.insert(host_zbl_.end(), zbl.charge().begin(), zbl.charge().end());
+    host_zbl_.insert(host_zbl_.end(), zbl.inverse_a().begin(), zbl.inverse_a().end());
+    zbl_.upload(host_zbl_.data(), 3 * n_zbl_);
     context_.synchronize();
 }
 

@@ -81,8 +81,8 @@ private:
     int first_ = 0, last_ = 0;
     std::int64_t first_edge_ = 0;
 
-    std::vector<double> host_zbl_;
-    DeviceBuffer<double> zbl_;  ///< r_max, charge, 1/a
+    std::vector<double> host_zbl_;  ///< r_max, charge, 1/a
+    DeviceBuffer<double> zbl_;
     std::int64_t n_zbl_ = 0;
     DeviceBuffer<int> device_species_, order_, device_neighbor_, incoming_, scratch_, bad_edge_;
     DeviceBuffer<std::int64_t> list_start_, incoming_start_, row_end_;
