@@ -57,6 +57,15 @@ void EdgeList::rebuild(const LAMMPS_NS::NeighList& list, int n_local, const Shel
     }
 }
 
+std::vector<char> EdgeList::needed_ghosts(int n_ghost) const
+{
+    std::vector<char> is_needed(static_cast<std::size_t>(n_ghost), 0);
+    for (const int j : candidate_) {
+        if (j >= n_local_) is_needed[static_cast<std::size_t>(j - n_local_)] = 1;
+    }
+    return is_needed;
+}
+
 void EdgeList::update(const double* const* x, double cutoff)
 {
     const double cutoff_squared = cutoff * cutoff;

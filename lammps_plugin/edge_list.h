@@ -35,6 +35,8 @@ public:
     /// LAMMPS' index of a row.
     int atom(int row) const { return shells_ != nullptr ? shells_->atoms()[static_cast<std::size_t>(row)] : row; }
     const double* edge_vector() const { return edge_vector_.data(); }    ///< [n_edges][3] x_j - x_i, Å
+    /// Which ghosts [n_ghost] are a candidate of some local atom.
+    std::vector<char> needed_ghosts(int n_ghost) const;
     double memory_bytes() const;
 
 private:

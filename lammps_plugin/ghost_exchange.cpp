@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/// Packs and unpacks feature rows for LAMMPS' forward communication.
+/// Finds out which rows travel where, and sends them.
 
 #include "ghost_exchange.h"
 
@@ -7,130 +7,144 @@
 #include "pair.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <limits>
-#include <string>
+#include <tuple>
 
 namespace qdml_lammps {
 
 namespace {
 
-constexpr float kSteps = 32767.0F;  // largest 16-bit integer
+// LAMMPS' own messages are all over before a pair style computes, and use tag 0.
+constexpr int kRowsTag = 7301, kFeaturesTag = 7302;
+constexpr std::int64_t kMostBytes = 1 << 30;  // MPI counts in int
 
-std::size_t bytes_of_row(int width, bool single_precision, Halo halo)
+void wait_for(std::vector<MPI_Request>& requests)
 {
-    const auto n = static_cast<std::size_t>(width);
-    if (!single_precision) return n * sizeof(double);
-    return halo == Halo::int16 ? sizeof(float) + n * sizeof(std::int16_t) : n * sizeof(float);
+    if (requests.empty()) return;
+    std::vector<MPI_Status> unused(requests.size());
+    MPI_Waitall(static_cast<int>(requests.size()), requests.data(), unused.data());
 }
 
 }  // namespace
 
-void quantise_row(const float* row, int width, char* out)
-{
-    float scale = 0.0F;
-    bool finite = true;
-    for (int c = 0; c < width; ++c) {
-        scale = std::max(scale, std::fabs(row[c]));
-        finite = finite && std::isfinite(row[c]);
-    }
-    if (!finite) scale = std::numeric_limits<float>::quiet_NaN();
-    std::memcpy(out, &scale, sizeof scale);
-    const float steps = kSteps / scale;
-    // a row of zeros, or so small that `steps` overflows, travels as zeros
-    const bool has_values = finite && scale > 0 && std::isfinite(steps);
-    for (int c = 0; c < width; ++c) {
-        const auto q = static_cast<std::int16_t>(has_values ? std::lrint(row[c] * steps) : 0);
-        std::memcpy(out + sizeof scale + static_cast<std::size_t>(c) * sizeof q, &q, sizeof q);
-    }
-}
-
-void restore_row(const char* in, int width, float* row)
-{
-    float scale = 0.0F;
-    std::memcpy(&scale, in, sizeof scale);
-    const float step = scale / kSteps;
-    for (int c = 0; c < width; ++c) {
-        std::int16_t q = 0;
-        std::memcpy(&q, in + sizeof scale + static_cast<std::size_t>(c) * sizeof q, sizeof q);
-        row[c] = step * static_cast<float>(q);
-    }
-}
-
-int GhostExchange::doubles_per_row(int width, bool single_precision, Halo halo)
-{
-    return static_cast<int>((bytes_of_row(width, single_precision, halo) + sizeof(double) - 1) / sizeof(double));
-}
-
-void GhostExchange::fill_ghosts(float* rows, int width) { exchange(rows, width, true); }
-void GhostExchange::fill_ghosts(double* rows, int width) { exchange(rows, width, false); }
-
-void GhostExchange::exchange(void* rows, int width, bool single_precision)
-{
-    rows_ = static_cast<char*>(rows);
-    width_ = width;
-    row_bytes_ = static_cast<std::size_t>(width) * (single_precision ? sizeof(float) : sizeof(double));
-    row_doubles_ = doubles_per_row(width, single_precision, halo_);
-    quantised_ = single_precision && halo_ == Halo::int16;
-    // LAMMPS sized its buffers from comm_forward; a wider row would be written past their end.
-    if (row_doubles_ > pair_->comm_forward) {
-        throw qdml::Error("exchange_too_wide", "an exchange of " + std::to_string(row_doubles_) +
-                                                   " doubles per ghost exceeds the announced " +
-                                                   std::to_string(pair_->comm_forward) + "; this is a fault of qdml, please report it");
-    }
-    comm_->forward_comm(pair_, row_doubles_);
-    if (!are_sent_known_) {
-        for (std::size_t i = 0; i < is_sent_.size(); ++i) {
-            if (is_sent_[i] != 0) sent_.push_back(static_cast<int>(i));
-        }
-        are_sent_known_ = true;
-    }
-    ++counts_.exchanges;
-    counts_.bytes_per_ghost += static_cast<double>(row_doubles_) * sizeof(double);
-    rows_ = nullptr;
-}
-
-void GhostExchange::new_lists(int n_local)
-{
-    is_sent_.assign(static_cast<std::size_t>(n_local), 0);
-    sent_.clear();
-    are_sent_known_ = false;
-}
-
 int GhostExchange::pack(int n, const int* list, double* buffer)
 {
-    if (n > 0) {
-        ++counts_.messages;
-        counts_.bytes += static_cast<double>(n) * row_doubles_ * sizeof(double);
-    }
     for (int k = 0; k < n; ++k) {
-        double* out = buffer + static_cast<std::size_t>(k) * row_doubles_;
-        // ghosts are sent on, too; they are on the host already
-        if (!are_sent_known_ && static_cast<std::size_t>(list[k]) < is_sent_.size()) is_sent_[static_cast<std::size_t>(list[k])] = 1;
-        const char* row = rows_ + static_cast<std::size_t>(list[k]) * row_bytes_;
-        // The last double of a row may be partly used; send zeros, not leftovers.
-        out[row_doubles_ - 1] = 0.0;
-        if (quantised_) {
-            quantise_row(reinterpret_cast<const float*>(row), width_, reinterpret_cast<char*>(out));
-        } else {
-            std::memcpy(out, row, row_bytes_);
-        }
+        // ghosts are sent on, too, and know their owner by then
+        std::copy_n(home_.data() + static_cast<std::size_t>(list[k]) * kDoublesPerAtom, kDoublesPerAtom,
+                    buffer + static_cast<std::size_t>(k) * kDoublesPerAtom);
     }
-    return n * row_doubles_;
+    return n * kDoublesPerAtom;
 }
 
 void GhostExchange::unpack(int n, int first, const double* buffer)
 {
-    for (int k = 0; k < n; ++k) {
-        char* row = rows_ + static_cast<std::size_t>(first + k) * row_bytes_;
-        const double* in = buffer + static_cast<std::size_t>(k) * row_doubles_;
-        if (quantised_) {
-            restore_row(reinterpret_cast<const char*>(in), width_, reinterpret_cast<float*>(row));
-        } else {
-            std::memcpy(row, in, row_bytes_);
+    std::copy_n(buffer, static_cast<std::size_t>(n) * kDoublesPerAtom,
+                home_.data() + static_cast<std::size_t>(first) * kDoublesPerAtom);
+}
+
+void GhostExchange::find_routes(int n_local, const std::vector<char>& is_needed)
+{
+    int me = 0;
+    MPI_Comm_rank(world_, &me);
+    const std::size_t n_ghost = is_needed.size(), n_owned = static_cast<std::size_t>(n_local);
+    home_.assign((n_owned + n_ghost) * kDoublesPerAtom, -1.0);
+    for (std::size_t i = 0; i < n_owned; ++i) {
+        home_[i * kDoublesPerAtom] = me;
+        home_[i * kDoublesPerAtom + 1] = static_cast<double>(i);
+    }
+    comm_->forward_comm(pair_, kDoublesPerAtom);
+
+    ++routes_.number;
+    routes_.arrival.assign(n_ghost, -1);
+    routes_.owner.assign(n_ghost, -1);
+    std::vector<std::tuple<int, int, std::size_t>> far;  // rank, row there, ghost
+    for (std::size_t g = 0; g < n_ghost; ++g) {
+        const auto rank = static_cast<int>(home_[(n_owned + g) * kDoublesPerAtom]);
+        const auto row = static_cast<int>(home_[(n_owned + g) * kDoublesPerAtom + 1]);
+        if (rank == me) {
+            routes_.owner[g] = row;
+        } else if (is_needed[g] != 0) {
+            far.emplace_back(rank, row, g);
         }
     }
+    std::sort(far.begin(), far.end());
+    std::vector<int> rows;  // asked for; images of one atom share one
+    incoming_.clear();
+    for (std::size_t k = 0; k < far.size(); ++k) {
+        const auto [rank, row, ghost] = far[k];
+        const bool is_other_rank = incoming_.empty() || incoming_.back().rank != rank;
+        if (is_other_rank) incoming_.push_back({rank, static_cast<int>(rows.size()), 0});
+        if (is_other_rank || rows.back() != row) {
+            rows.push_back(row);
+            ++incoming_.back().n;
+        }
+        routes_.arrival[ghost] = static_cast<int>(rows.size()) - 1;
+    }
+    routes_.n_received = static_cast<int>(rows.size());
+    tell_owners(incoming_, rows);
+    home_.clear();
+}
+
+/// Every rank learns which of its rows go where.
+void GhostExchange::tell_owners(const std::vector<Parcel>& wanted, std::vector<int>& rows)
+{
+    routes_.sent.clear();
+    outgoing_.clear();
+    int n_ranks = 1;
+    MPI_Comm_size(world_, &n_ranks);
+    if (n_ranks == 1) return;
+    std::vector<int> asked(static_cast<std::size_t>(n_ranks)), n_sent(static_cast<std::size_t>(n_ranks));
+    for (const Parcel& parcel : wanted) asked[static_cast<std::size_t>(parcel.rank)] = parcel.n;
+    MPI_Alltoall(asked.data(), 1, MPI_INT, n_sent.data(), 1, MPI_INT, world_);
+    int total = 0;
+    for (int rank = 0; rank < n_ranks; ++rank) {
+        const int n = n_sent[static_cast<std::size_t>(rank)];
+        if (n == 0) continue;
+        outgoing_.push_back({rank, total, n});
+        total += n;
+    }
+    routes_.sent.resize(static_cast<std::size_t>(total));
+    std::vector<MPI_Request> requests(outgoing_.size() + wanted.size());
+    auto* request = requests.data();
+    for (const Parcel& p : outgoing_) MPI_Irecv(routes_.sent.data() + p.first, p.n, MPI_INT, p.rank, kRowsTag, world_, request++);
+    for (const Parcel& p : wanted) MPI_Isend(rows.data() + p.first, p.n, MPI_INT, p.rank, kRowsTag, world_, request++);
+    wait_for(requests);
+}
+
+void GhostExchange::start(const void* sent, void* received, const qdml::RowShape& row)
+{
+    const std::int64_t bytes = row.bytes();
+    ++counts_.exchanges;
+    counts_.messages += static_cast<std::int64_t>(outgoing_.size());
+    counts_.bytes += static_cast<double>(bytes) * static_cast<double>(routes_.sent.size());
+    counts_.bytes_per_ghost += static_cast<double>(bytes);
+    // both sides cut a parcel in the same way
+    const int most = static_cast<int>(std::max<std::int64_t>(1, kMostBytes / std::max<std::int64_t>(1, bytes)));
+    const auto each_piece = [&](const Parcel& p, const auto& post) {
+        for (int k = 0; k < p.n; k += most) {
+            requests_.emplace_back();
+            post((p.first + k) * bytes, static_cast<int>(std::min(most, p.n - k) * bytes), p.rank, &requests_.back());
+        }
+    };
+    requests_.clear();
+    for (const Parcel& parcel : incoming_) {
+        each_piece(parcel, [&](std::int64_t at, int n_bytes, int rank, MPI_Request* request) {
+            MPI_Irecv(static_cast<char*>(received) + at, n_bytes, MPI_BYTE, rank, kFeaturesTag, world_, request);
+        });
+    }
+    for (const Parcel& parcel : outgoing_) {
+        each_piece(parcel, [&](std::int64_t at, int n_bytes, int rank, MPI_Request* request) {
+            // LAMMPS' own mpi.h for serial builds knows no constant messages
+            char* begin = const_cast<char*>(static_cast<const char*>(sent)) + at;
+            MPI_Isend(begin, n_bytes, MPI_BYTE, rank, kFeaturesTag, world_, request);
+        });
+    }
+}
+
+void GhostExchange::finish()
+{
+    wait_for(requests_);
+    requests_.clear();
 }
 
 }  // namespace qdml_lammps

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/// Sends feature rows of owned atoms to their ghosts through LAMMPS' own forward communication.
+/// Sends feature rows of owned atoms straight to the ranks that have ghosts of them.
 ///
-/// Works for brick and tiled communication and for periodic ghosts of the same rank, because LAMMPS decides who sends
-/// what; this class only packs rows. Rows of floats travel two to a double, rows of doubles one to one; with `halo int16`
-/// a row is one fp32 scale and 16-bit integers, four to a double.
+/// When LAMMPS' ghosts are new, one of its own forward communications tells every ghost the rank and the row of its
+/// owner; this works for brick and tiled communication and for images of the same rank, because LAMMPS decides who sends
+/// what. From then on each rank exchanges one message with each that it needs rows from or that needs its own, without
+/// the detour over neighbouring bricks that positions take.
 #pragma once
 
 #include "qdml/engine.hpp"
-#include "settings.h"
 
 #include <cstdint>
+#include <mpi.h>
 #include <vector>
 
 namespace LAMMPS_NS {
@@ -21,54 +22,55 @@ namespace qdml_lammps {
 
 class GhostExchange : public qdml::Exchange {
 public:
-    GhostExchange(LAMMPS_NS::Comm* comm, LAMMPS_NS::Pair* pair) : comm_(comm), pair_(pair) {}
+    GhostExchange(LAMMPS_NS::Comm* comm, LAMMPS_NS::Pair* pair, MPI_Comm world) : comm_(comm), pair_(pair), world_(world) {}
 
-    void set_halo(Halo halo) { halo_ = halo; }
+    static constexpr int kDoublesPerAtom = 2;  ///< of the forward communication
 
-    void fill_ghosts(float* rows, int width) override;
-    void fill_ghosts(double* rows, int width) override;
-    /// Known after the first exchange with the lists of new_lists().
-    const std::vector<int>* sent_rows() const override { return are_sent_known_ ? &sent_ : nullptr; }
-    /// LAMMPS may send other rows from now on: its ghosts are new.
-    void new_lists(int n_local);
+    void set_halo(qdml::Halo halo) { halo_ = halo; }
+    /// MPI is given addresses on the GPU.
+    void set_device_memory(bool is_direct) { takes_device_memory_ = is_direct; }
 
-    /// Callbacks of the pair style. `buffer` [n][doubles per row]; returns the doubles written.
+    /// LAMMPS' ghosts or the neighbour list are new: find the routes to those ghosts [n_ghost] that are needed. Collective.
+    void find_routes(int n_local, const std::vector<char>& is_needed);
+
+    const qdml::Routes& routes() const override { return routes_; }
+    qdml::Halo halo() const override { return halo_; }
+    bool takes_device_memory() const override { return takes_device_memory_; }
+    void start(const void* sent, void* received, const qdml::RowShape& row) override;
+    void finish() override;
+
+    /// Callbacks of the pair style for find_routes. `buffer` [n][2]; returns the doubles written.
     int pack(int n, const int* list, double* buffer);
     void unpack(int n, int first, const double* buffer);
 
-    /// Doubles that one row of `width` values takes in a message.
-    static int doubles_per_row(int width, bool single_precision, Halo halo);
-
-    /// What this rank did since reset_counts. Copies to ghosts of the same rank are counted too: LAMMPS packs them alike.
+    /// What this rank did since reset_counts.
     struct Counts {
-        std::int64_t exchanges = 0;  ///< calls of fill_ghosts
-        std::int64_t messages = 0;   ///< packed, with at least one atom in them
-        double bytes = 0.0;          ///< packed
+        std::int64_t exchanges = 0;
+        std::int64_t messages = 0;  ///< sent
+        double bytes = 0.0;         ///< sent
         double bytes_per_ghost = 0.0;  ///< that each ghost received
     };
     const Counts& counts() const { return counts_; }
     void reset_counts() { counts_ = {}; }
 
 private:
-    void exchange(void* rows, int width, bool single_precision);
+    /// Consecutive packed rows that go to, or come from, one rank.
+    struct Parcel {
+        int rank;
+        int first, n;
+    };
+    void tell_owners(const std::vector<Parcel>& wanted, std::vector<int>& rows);
 
     LAMMPS_NS::Comm* comm_;
     LAMMPS_NS::Pair* pair_;
-    Halo halo_ = Halo::full;
-    char* rows_ = nullptr;      ///< first byte of row 0 while an exchange runs
-    int width_ = 0;
-    std::size_t row_bytes_ = 0;
-    int row_doubles_ = 0;
-    bool quantised_ = false;
+    MPI_Comm world_;
+    qdml::Halo halo_ = qdml::Halo::full;
+    bool takes_device_memory_ = false;
+    qdml::Routes routes_;
+    std::vector<Parcel> outgoing_, incoming_;
+    std::vector<MPI_Request> requests_;
+    std::vector<double> home_;  ///< [n_total][2] rank and row of the owner, while routes are found
     Counts counts_;
-    std::vector<char> is_sent_;  ///< [n_local] while the first exchange with new lists runs
-    std::vector<int> sent_;      ///< local rows that pack was asked for, ascending
-    bool are_sent_known_ = false;
 };
-
-/// One row as a scale (largest absolute value) and integers of `scale / 32767`; `out` holds 4 + 2 width bytes.
-void quantise_row(const float* row, int width, char* out);
-/// The inverse; a row with an infinite or undefined value comes back undefined.
-void restore_row(const char* in, int width, float* row);
 
 }  // namespace qdml_lammps

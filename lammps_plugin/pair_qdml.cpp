@@ -5,6 +5,7 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "device_memory.h"
 #include "error.h"
 #include "force.h"
 #include "local_rank.h"
@@ -31,7 +32,7 @@ bool is_potential(const std::string& word)
 
 }  // namespace
 
-PairQdml::PairQdml(LAMMPS* lmp) : Pair(lmp), exchange_(comm, this), force_spread_(comm, this)
+PairQdml::PairQdml(LAMMPS* lmp) : Pair(lmp), exchange_(comm, this, world), force_spread_(comm, this)
 {
     single_enable = 0;
     restartinfo = 1;
@@ -157,8 +158,7 @@ void PairQdml::load(const std::vector<std::string>& paths)
     const int on_gpu = committee_->info(0).device != "cpu" ? 1 : 0;
     MPI_Allreduce(&on_gpu, &ranks_on_gpu_, 1, MPI_INT, MPI_SUM, world);
     const int n_members = committee_->size();
-    comm_forward = std::max(1, qdml_lammps::GhostExchange::doubles_per_row(committee_->max_exchange_width(),
-                                                                           settings_.is_mixed(), settings_.halo));
+    comm_forward = qdml_lammps::GhostExchange::kDoublesPerAtom;
     comm_reverse = qdml_lammps::ForceSpread::doubles_per_atom(n_members);
     nextra = n_members > 1 ? 2 : 0;
     pvector = n_members > 1 ? spread_values_ : nullptr;
@@ -254,6 +254,7 @@ void PairQdml::init_style()
         }
     }
     choose_committee();
+    choose_memory_of_messages();
     ask_for_ghosts();
     sends_positions_ = can_send_positions();
     if (!sends_positions_) neighbor->add_request(this, NeighConst::REQ_FULL | (settings_.is_wide() ? NeighConst::REQ_GHOST : 0));
@@ -285,11 +286,24 @@ void PairQdml::choose_committee()
                               m < minimizer_->size() ? minimizer_->info(m).hash : "another");
     }
     agree_or_stop(problem);
-    comm_forward = std::max(comm_forward, qdml_lammps::GhostExchange::doubles_per_row(minimizer_->max_exchange_width(), false,
-                                                                                      settings_.halo));
     if (comm->me == 0) {
         utils::logmesg(lmp, "pair qdml: this minimisation runs in double precision ('minimize mixed' in pair_style does not)\n");
     }
+}
+
+/// Features go to MPI from the GPU's memory where that was asked for and can be.
+void PairQdml::choose_memory_of_messages()
+{
+    std::string problem;
+    if (settings_.mpi_from_device && ranks_on_gpu_ < comm->nprocs) {
+        problem = fmt::format("pair_style qdml: mpi device needs a GPU on every rank, found one on {} of {}; use 'mpi host'",
+                              ranks_on_gpu_, comm->nprocs);
+    } else if (settings_.mpi_from_device && !qdml_lammps::mpi_takes_device_memory()) {
+        problem = "pair_style qdml: mpi device needs an MPI that takes addresses on a GPU, which this one does not say of itself; "
+                  "use 'mpi host', or set QDML_MPI_DEVICE_MEMORY=1 if it does";
+    }
+    agree_or_stop(problem);
+    exchange_.set_device_memory(settings_.mpi_from_device);
 }
 
 /// Å: how far the energies of this rank's atoms reach.

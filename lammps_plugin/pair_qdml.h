@@ -57,6 +57,7 @@ private:
     std::string load_problem(const std::vector<std::string>& paths, qdml::Precision precision,
                              std::unique_ptr<qdml::Committee>& committee);
     void choose_committee();
+    void choose_memory_of_messages();
     qdml::Committee& active() { return minimizer_ ? *minimizer_ : *committee_; }
     std::string paths_text() const;
     bool can_send_positions();
@@ -67,7 +68,7 @@ private:
     void update_graph();
     qdml::Graph make_graph();
     void use_shells(qdml::Graph& graph);
-    void find_owners();
+    std::vector<char> ghosts_in_reach() const;
     void check_distances();
     bool spread_is_due() const;
     void evaluate(const qdml::Graph& graph, bool with_spread);
@@ -105,7 +106,6 @@ private:
     const qdml::Result* result_ = &mean_;  ///< what the atoms follow, of the last compute
     bool sends_positions_ = false;  ///< all ranks are on GPUs, which make their own lists
     std::int64_t list_number_ = 0;  ///< of LAMMPS' ghosts and sorting, for the engine's own list
-    std::vector<int> owner_;  ///< [n_ghost] local atoms whose images the ghosts are, on a rank alone
     bool list_is_new_ = true;  ///< the neighbour list was replaced since the last compute
 
     // what extract and extract_peratom hand out, in LAMMPS units

@@ -17,7 +17,6 @@
 #include <algorithm>
 #include <cmath>
 #include <new>
-#include <unordered_map>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -37,10 +36,8 @@ void PairQdml::update_graph()
     if (list_is_new_ || neighbor->ago == 0) {
         species_.resize(static_cast<std::size_t>(n_total));
         for (int i = 0; i < n_total; ++i) species_[static_cast<std::size_t>(i)] = map[atom->type[i]];
-        exchange_.new_lists(atom->nlocal);
         if (sends_positions_) {
             ++list_number_;
-            find_owners();
         } else if (settings_.is_wide()) {
             shells_.rebuild(*list, atom->nlocal, n_total, n_shells(), species_.data());
             edges_.rebuild(*list, atom->nlocal, &shells_, species_.data(), atom->x, atom->tag);
@@ -49,21 +46,38 @@ void PairQdml::update_graph()
         } else {
             edges_.rebuild(*list, atom->nlocal, nullptr, species_.data(), atom->x, atom->tag);
         }
+        if (!settings_.is_wide()) {
+            exchange_.find_routes(atom->nlocal, sends_positions_ ? ghosts_in_reach() : edges_.needed_ghosts(atom->nghost));
+        }
         list_is_new_ = false;
     }
     if (!sends_positions_) edges_.update(atom->x, active().cutoff());
 }
 
-/// On a rank alone every ghost is an image of a local atom with the same ID.
-void PairQdml::find_owners()
+/// Those [n_ghost] that can be neighbours of local atoms until the next list.
+std::vector<char> PairQdml::ghosts_in_reach() const
 {
-    owner_.clear();
-    owner_.reserve(1);  // without ghosts the address still says that no exchange is needed
-    if (comm->nprocs > 1) return;
-    std::unordered_map<tagint, int> row;
-    row.reserve(static_cast<std::size_t>(atom->nlocal));
-    for (int i = 0; i < atom->nlocal; ++i) row[atom->tag[i]] = i;
-    for (int i = atom->nlocal; i < atom->nlocal + atom->nghost; ++i) owner_.push_back(row.at(atom->tag[i]));
+    std::vector<char> is_near(static_cast<std::size_t>(atom->nghost), 0);
+    if (atom->nlocal == 0) return is_near;
+    double low[3], high[3];
+    for (int d = 0; d < 3; ++d) {
+        low[d] = high[d] = atom->x[0][d];
+        for (int i = 1; i < atom->nlocal; ++i) {
+            low[d] = std::min(low[d], atom->x[i][d]);
+            high[d] = std::max(high[d], atom->x[i][d]);
+        }
+    }
+    const double reach = committee_->cutoff() + neighbor->skin;
+    for (int g = 0; g < atom->nghost; ++g) {
+        const double* x = atom->x[atom->nlocal + g];
+        double squared = 0.0;
+        for (int d = 0; d < 3; ++d) {
+            const double beyond = std::max({low[d] - x[d], x[d] - high[d], 0.0});
+            squared += beyond * beyond;
+        }
+        is_near[static_cast<std::size_t>(g)] = squared < reach * reach ? 1 : 0;
+    }
+    return is_near;
 }
 
 qdml::Graph PairQdml::make_graph()
@@ -76,7 +90,7 @@ qdml::Graph PairQdml::make_graph()
     if (sends_positions_) {
         graph.skin = neighbor->skin;
         graph.list_number = list_number_;
-        graph.owner = comm->nprocs == 1 ? owner_.data() : nullptr;
+        graph.owner = comm->nprocs == 1 ? exchange_.routes().owner.data() : nullptr;
     } else {
         graph.row_start = edges_.row_start();
         graph.neighbor = edges_.neighbor();

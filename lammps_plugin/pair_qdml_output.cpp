@@ -110,9 +110,10 @@ void PairQdml::print_run()
             ? fmt::format("pair qdml: no features go to ghosts, which lie within {:.2f} A ({} communication): {} exchanges and {:.0f} bytes "
                           "per ghost and step\n  a rank evaluates the layers for at most {} atoms\n",
                           comm->cutghostuser, style, counts.exchanges, counts.bytes_per_ghost, layers)
-            : fmt::format("pair qdml: features go to ghosts layer by layer ({} communication, halo {}): {} exchanges and {:.0f} bytes "
-                          "per ghost and step\n",
-                          style, minimizer_ ? "fp64" : settings_.halo_name(), counts.exchanges, counts.bytes_per_ghost);
+            : fmt::format("pair qdml: features go straight to ghosts layer by layer ({} communication, halo {}{}): {} exchanges and "
+                          "{:.0f} bytes per ghost and step\n",
+                          style, minimizer_ ? "fp64" : settings_.halo_name(), settings_.mpi_from_device ? ", from the GPU's memory" : "",
+                          counts.exchanges, counts.bytes_per_ghost);
     text += fmt::format("  a rank has at most {:.0f} ghosts, sends {:.0f} messages with {} a step, and needs about {}{}\n", most[1],
                         most[2], mebibytes(most[3]), mebibytes(most[0]),
                         settings_.memory_mib > 0 ? fmt::format(" (work arrays bound to {:.0f} MiB)", settings_.memory_mib) : "");
@@ -135,7 +136,7 @@ void PairQdml::finish()
                                         active().size()));
     }
     utils::logmesg(lmp, fmt::format("pair qdml: {:.0f} evaluations; exchanged per evaluation: {:.0f} times, {:.0f} messages and {} "
-                                    "by the busiest rank\n  {:.0f} messages and {} by all, with copies to ghosts of the same rank\n"
+                                    "by the busiest rank\n  {:.0f} messages and {} by all\n"
                                     "  LAMMPS' own positions and forces of ghosts: {} by the busiest rank, {} by all\n",
                                     n_computes_, static_cast<double>(counts.exchanges) / n_computes_, most[0], mebibytes(most[1]),
                                     sum[0], mebibytes(sum[1]), mebibytes(most[2]), mebibytes(sum[2])));

@@ -113,7 +113,7 @@ void PairQdml::read_restart_settings(FILE* file)
     broadcast(restart_hashes_, world);
     settings.precision = static_cast<qdml::Precision>(numbers[PRECISION]);
     settings.minimize_in_double = numbers[MINIMIZE] != 0;
-    settings.halo = static_cast<qdml_lammps::Halo>(numbers[HALO]);
+    settings.halo = static_cast<qdml::Halo>(numbers[HALO]);
     settings.features = static_cast<qdml_lammps::Features>(numbers[FEATURES]);
     settings.extrapolation = static_cast<qdml_lammps::Extrapolation>(numbers[EXTRAPOLATION]);
     settings.members = static_cast<qdml_lammps::Members>(numbers[MEMBERS]);

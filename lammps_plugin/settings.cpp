@@ -23,6 +23,7 @@ constexpr Keyword kKeywords[] = {
     {"minimize", "double or mixed"},
     {"device", "auto, cpu or gpu"},
     {"halo", "fp32 or int16"},
+    {"mpi", "host or device"},
     {"exchange", "layer or wide"},
     {"memory", "a positive number of MiB for each rank"},
     {"members", "mean or first"},
@@ -98,7 +99,10 @@ Settings read_settings(const std::vector<std::string>& words)
                                                : qdml::Device::gpu;
         } else if (name == "halo") {
             if (value != "fp32" && value != "int16") refuse_value(keyword, value);
-            settings.halo = value == "int16" ? Halo::int16 : Halo::full;
+            settings.halo = value == "int16" ? qdml::Halo::int16 : qdml::Halo::full;
+        } else if (name == "mpi") {
+            if (value != "host" && value != "device") refuse_value(keyword, value);
+            settings.mpi_from_device = value == "device";
         } else if (name == "exchange") {
             if (value != "layer" && value != "wide") refuse_value(keyword, value);
             settings.features = value == "wide" ? Features::wide : Features::layer;
@@ -125,11 +129,14 @@ Settings read_settings(const std::vector<std::string>& words)
                                                         : Extrapolation::off;
         }
     }
-    if (settings.halo == Halo::int16 && !settings.is_mixed()) {
+    if (settings.halo == qdml::Halo::int16 && !settings.is_mixed()) {
         refuse("halo int16 and precision double exclude each other: double sends all 64 bits; leave one of them out");
     }
-    if (settings.is_wide() && settings.halo == Halo::int16) {
+    if (settings.is_wide() && settings.halo == qdml::Halo::int16) {
         refuse("halo int16 and exchange wide exclude each other: a wide shell sends no features; leave one of them out");
+    }
+    if (settings.mpi_from_device && settings.used_device() == qdml::Device::cpu) {
+        refuse("mpi device needs features on GPUs; use 'device gpu' with 'exchange layer', or 'mpi host'");
     }
     if (settings.is_wide() && settings.device == qdml::Device::gpu) {
         refuse("exchange wide is evaluated on the CPU only; use 'device cpu' or 'exchange layer'");

@@ -9,9 +9,6 @@
 
 namespace qdml_lammps {
 
-/// What travels to ghosts between layers.
-enum class Halo { full, int16 };  ///< full: as the kernels compute, fp32 (mixed) or fp64 (double)
-
 /// How a rank comes by the features of its ghosts.
 enum class Features {
     layer,  ///< their owners send them between the layers, to ghosts within one cutoff
@@ -30,7 +27,8 @@ enum class Members {
 struct Settings {
     qdml::Precision precision = qdml::Precision::mixed;
     qdml::Device device = qdml::Device::automatic;
-    Halo halo = Halo::full;
+    qdml::Halo halo = qdml::Halo::full;  ///< how features travel to ghosts between layers
+    bool mpi_from_device = false;  ///< MPI is given addresses on the GPU
     Features features = Features::layer;
     Extrapolation extrapolation = Extrapolation::warn;
     bool minimize_in_double = true;  ///< minimisers compare energies to digits that fp32 kernels do not have
@@ -43,7 +41,7 @@ struct Settings {
     /// A wide shell is evaluated on the CPU.
     qdml::Device used_device() const { return is_wide() ? qdml::Device::cpu : device; }
     const char* precision_name() const { return is_mixed() ? "mixed" : "double"; }
-    const char* halo_name() const { return halo == Halo::int16 ? "int16" : is_mixed() ? "fp32" : "fp64"; }
+    const char* halo_name() const { return halo == qdml::Halo::int16 ? "int16" : is_mixed() ? "fp32" : "fp64"; }
 };
 
 /// Read `keyword value` pairs. Throws qdml::Error (`value_invalid`) for an unknown keyword, naming the nearest one, for a

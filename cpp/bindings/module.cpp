@@ -11,6 +11,7 @@
 
 #include "ffi.hpp"
 #include "qdml/committee.hpp"
+#include "qdml/whole_rows.hpp"
 #ifdef QDML_PROFILE
 #include "profile.hpp"
 #endif
@@ -142,10 +143,10 @@ py::dict to_dict(const Potential& potential, const qdml::Request& request, py::s
 }
 
 /// An Exchange that calls a Python function with the rows as a writable array [n_total][width].
-class PythonExchange : public qdml::Exchange {
+class PythonExchange : public qdml::WholeRows {
 public:
-    PythonExchange(py::object function, int n_total)
-        : function_(std::move(function)), n_total_(n_total) {}
+    PythonExchange(py::object function, int n_local, int n_total)
+        : WholeRows(n_local, n_total), function_(std::move(function)), n_total_(n_total) {}
     void fill_ghosts(float* rows, int width) override { call(rows, width); }
     void fill_ghosts(double* rows, int width) override { call(rows, width); }
 
@@ -195,7 +196,7 @@ py::dict compute_graph(Potential& potential, const IntArray& species, const Long
                                species.data(),            row_start.data(),
                                neighbor.data(),           edge_vector.data()};
     const qdml::Request request = {atom_energy, atom_virial};
-    PythonExchange through(exchange, static_cast<int>(n_total));
+    PythonExchange through(exchange, static_cast<int>(n_local), static_cast<int>(n_total));
     qdml::Exchange* used = exchange.is_none() ? nullptr : &through;
     guarded("EngineError", [&] {
         potential.compute(graph, request, used);

@@ -118,6 +118,31 @@ void check_shells(const Graph& graph, int n_layers, const Exchange* exchange) {
     }
 }
 
+/// Routes that belong to this graph.
+void check_routes(const Graph& graph, const Routes& routes) {
+    const auto n_ghost = static_cast<std::size_t>(graph.n_total - graph.n_local);
+    const auto is_row = [](int row, int first, int n) { return row >= first && row < n; };
+    if (routes.arrival.size() != n_ghost || routes.owner.size() != n_ghost) {
+        throw Error("graph_invalid", "the exchange has routes to " + std::to_string(routes.arrival.size()) +
+                                         " ghosts, the graph has " + std::to_string(n_ghost));
+    }
+    for (std::size_t g = 0; g < n_ghost; ++g) {
+        if (!is_row(routes.arrival[g], -1, routes.n_received) || !is_row(routes.owner[g], -1, graph.n_local)) {
+            throw Error("graph_invalid", "ghost " + std::to_string(graph.n_local + std::int64_t(g)) + " is to get arrived row " +
+                                             std::to_string(routes.arrival[g]) + " of " +
+                                             std::to_string(routes.n_received) + ", or local row " +
+                                             std::to_string(routes.owner[g]) + " of " +
+                                             std::to_string(graph.n_local));
+        }
+    }
+    for (const int row : routes.sent) {
+        if (!is_row(row, 0, graph.n_local)) {
+            throw Error("graph_invalid", "the exchange sends row " + std::to_string(row) + ", there are " +
+                                             std::to_string(graph.n_local) + " local atoms");
+        }
+    }
+}
+
 }  // namespace
 
 Engine::Impl::Impl(const Model& model, Precision chosen, const DeviceChoice& choice)
@@ -160,6 +185,9 @@ void Engine::Impl::compute(const Graph& graph, const Request& request, Exchange*
     }
     if (graph.row_start != nullptr && !same_graph) {
         check_rows(graph);
+    }
+    if (exchange != nullptr && graph.owner == nullptr && !same_graph) {
+        check_routes(graph, exchange->routes());
     }
     if (request.nearest && !evaluator->makes_lists()) {
         throw Error("graph_invalid", "nearest is asked of an engine on the CPU, whose caller has the edges");

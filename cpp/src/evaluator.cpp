@@ -7,7 +7,8 @@
 ///     layer 0               its own G alone gives dE/dr of its edges
 ///
 /// With shells instead of an exchange, layer t is evaluated for the atoms that the layers after it reach
-/// (forward), and the gradient goes back one shell further in every layer.
+/// (forward), and the gradient goes back one shell further in every layer. While rows of an exchange travel, the
+/// tiles are evaluated that have no edges to atoms of other ranks.
 #include "evaluator.hpp"
 
 #include <algorithm>
@@ -63,14 +64,33 @@ void CpuEvaluator<real>::clear_others(const Graph& graph, real* rows, std::int64
     }
 }
 
-/// Call body(tile, scratch) for the tiles of `rows`. Which thread takes a tile changes no number.
+/// Which tiles have edges to ghosts that arrive.
+template <class real>
+void CpuEvaluator<real>::find_outer_tiles(const Graph& graph) {
+    const std::vector<int>& arrival = work_->ghosts.routes().arrival;
+    const int size = memory_.sizes().tile, n_tiles = (graph.n_local + size - 1) / size;
+    work_->waits.resize(static_cast<std::size_t>(n_tiles));
+#pragma omp parallel for schedule(static)
+    for (int index = 0; index < n_tiles; ++index) {
+        const int end = std::min((index + 1) * size, graph.n_local);
+        work_->waits[static_cast<std::size_t>(index)] = std::any_of(
+            graph.neighbor + graph.row_start[index * size], graph.neighbor + graph.row_start[end], [&](int j) {
+                return j >= graph.n_local && arrival[static_cast<std::size_t>(j - graph.n_local)] >= 0;
+            });
+    }
+}
+
+/// Call body(tile, scratch) for the tiles of `rows`. Which thread takes a tile, and when, changes no number.
 template <class real>
 template <class Body>
-void CpuEvaluator<real>::for_tiles(const Graph& graph, const Rows& rows, bool new_edges,
+void CpuEvaluator<real>::for_tiles(const Graph& graph, const Rows& rows, bool new_edges, Tiles which,
                                    const Body& body) {
     const int size = memory_.sizes().tile, n_tiles = (rows.last - rows.first + size - 1) / size;
 #pragma omp parallel for schedule(dynamic, 1)
     for (int index = 0; index < n_tiles; ++index) {
+        if (which != Tiles::all && (work_->waits[static_cast<std::size_t>(index)] != 0) != (which == Tiles::outer)) {
+            continue;
+        }
         Scratch<real>& scratch = *work_->scratch[static_cast<std::size_t>(this_thread())];
         const Tile tile = make_tile(graph, rows, index, size, shape_.n_species, scratch);
         if (new_edges) {
@@ -81,10 +101,10 @@ void CpuEvaluator<real>::for_tiles(const Graph& graph, const Rows& rows, bool ne
 }
 
 template <class real>
-void CpuEvaluator<real>::forward_pass(const Graph& graph, const Rows& rows, bool new_edges,
+void CpuEvaluator<real>::forward_pass(const Graph& graph, const Rows& rows, bool new_edges, Tiles which,
                                       std::size_t t) {
     const bool last = t + 1 == n_layers();
-    for_tiles(graph, rows, new_edges, [&](const Tile& tile, Scratch<real>& scratch) {
+    for_tiles(graph, rows, new_edges, which, [&](const Tile& tile, Scratch<real>& scratch) {
         forward(tile, t, scratch);
         if (last) {
             read_out(tile, scratch);
@@ -97,9 +117,9 @@ void CpuEvaluator<real>::forward_pass(const Graph& graph, const Rows& rows, bool
 }
 
 template <class real>
-void CpuEvaluator<real>::backward_pass(const Graph& graph, const Rows& rows, bool new_edges,
+void CpuEvaluator<real>::backward_pass(const Graph& graph, const Rows& rows, bool new_edges, Tiles which,
                                        std::size_t t) {
-    for_tiles(graph, rows, new_edges, [&](const Tile& tile, Scratch<real>& scratch) {
+    for_tiles(graph, rows, new_edges, which, [&](const Tile& tile, Scratch<real>& scratch) {
         backward(tile, t, scratch);
         gate_backward(tile, t - 1, scratch);
         if (t == 1) {
@@ -127,7 +147,12 @@ void CpuEvaluator<real>::evaluate(const Graph& graph, const Request& request, Ex
     Edges<real>& edges = work_->edges;
     edges.count(graph, shape_, same_graph);
     keeps_gradients_ = request.centroid_virial;
-    const std::vector<int> chunk = memory_.divide(graph, request.centroid_virial, *work_);
+    std::int64_t travelling = 0;
+    if (exchange != nullptr) {
+        const Routes& routes = exchange->routes();
+        travelling = memory_.travelling_bytes(static_cast<std::int64_t>(routes.sent.size()), routes.n_received);
+    }
+    const std::vector<int> chunk = memory_.divide(graph, request.centroid_virial, travelling, *work_);
     memory_.prepare(graph, keeps_gradients_, *work_);
     work_->atom_energy.assign(static_cast<std::size_t>(graph.n_local), 0.0);
     result.force.assign(static_cast<std::size_t>(graph.n_total) * 3, 0.0);
@@ -137,6 +162,8 @@ void CpuEvaluator<real>::evaluate(const Graph& graph, const Request& request, Ex
     const std::size_t last_layer = n_layers() - 1;
     const int n_energies = rows_of(graph, last_layer);
     const bool whole = chunk.size() == 2;
+    GhostRows<real>& ghosts = work_->ghosts;
+    ghosts.forget();
     const auto make_edges = [&](const Rows& rows, bool pairs) {
         edges.build(graph, rows.first, rows.built);
         edges.start(graph, pairs ? &zbl_ : nullptr, n_energies, work_->atom_energy.data());
@@ -148,13 +175,22 @@ void CpuEvaluator<real>::evaluate(const Graph& graph, const Request& request, Ex
     // One pass over the first `n_rows`. In chunks each pass makes its edges and, with `has_gradient`, turns
     // their gradients into forces; ZBL belongs to the one that ends with layer 0.
     const auto pass = [&](int n_rows, bool has_gradient, bool pairs, const auto& body) {
+        if (whole && ghosts.is_waiting()) {
+            find_outer_tiles(graph);
+            const Rows rows = {0, graph.n_local, n_rows};
+            body(rows, Tiles::inner);
+            ghosts.finish();
+            body(rows, Tiles::outer);
+            return;
+        }
+        ghosts.finish();
         for (std::size_t k = 0; k + 1 < chunk.size() && chunk[k] < n_rows; ++k) {
             const int end = std::min(chunk[k + 1], n_rows);
             const Rows rows = {chunk[k], whole ? graph.n_local : end, end};
             if (!whole) {
                 make_edges(rows, pairs);
             }
-            body(rows);
+            body(rows, Tiles::all);
             if (!whole && has_gradient) {
                 edges.add_forces(graph, request.atom_virial, result);
             }
@@ -163,12 +199,12 @@ void CpuEvaluator<real>::evaluate(const Graph& graph, const Request& request, Ex
     for (std::size_t t = 0; t <= last_layer; ++t) {
         const bool only = last_layer == 0;
         pass(rows_of(graph, t), only, only,
-             [&](const Rows& rows) { forward_pass(graph, rows, !whole || t == 0, t); });
+             [&](const Rows& rows, Tiles which) { forward_pass(graph, rows, !whole || t == 0, which, t); });
         if (t < last_layer) {
             const int width = memory_.sizes().layers[t + 1].message;
             clear_others(graph, work_->message[t + 1].data(), width);
             if (exchange != nullptr) {
-                exchange->fill_ghosts(work_->message[t + 1].data(), width);
+                ghosts.start(*exchange, graph.n_local, work_->message[t + 1].data(), width);
             }
         }
     }
@@ -178,10 +214,10 @@ void CpuEvaluator<real>::evaluate(const Graph& graph, const Request& request, Ex
     for (std::size_t t = last_layer; t > 0; --t) {
         start_backward(graph, t);
         if (exchange != nullptr) {
-            exchange->fill_ghosts(gradient(t), memory_.sizes().layers[t].gradient);
+            ghosts.start(*exchange, graph.n_local, gradient(t), memory_.sizes().layers[t].gradient);
         }
         pass(rows_of(graph, t - 1), true, t == 1,
-             [&](const Rows& rows) { backward_pass(graph, rows, !whole, t); });
+             [&](const Rows& rows, Tiles which) { backward_pass(graph, rows, !whole, which, t); });
     }
     if (whole) {
         edges.add_forces(graph, request.atom_virial, result);
@@ -266,10 +302,11 @@ void CpuEvaluator<real>::centroid_virial(const Graph& graph, Exchange* exchange,
                 add_position(t, n_total, 1.0);
             } else if (exchange != nullptr) {
                 add_position(t, n_local, -1.0);
-                exchange->fill_ghosts(gradient(t), memory_.sizes().layers[t].gradient);
+                work_->ghosts.start(*exchange, graph.n_local, gradient(t), memory_.sizes().layers[t].gradient);
+                work_->ghosts.finish();
                 add_position(t, n_total, 1.0);
             }
-            backward_pass(graph, {0, graph.n_local, rows_of(graph, t - 1)}, false, t);
+            backward_pass(graph, {0, graph.n_local, rows_of(graph, t - 1)}, false, Tiles::all, t);
         }
         std::swap(work_->gradient, work_->moment_gradient);
         std::swap(work_->edges.gradient, work_->moment);

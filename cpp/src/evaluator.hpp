@@ -98,10 +98,13 @@ private:
     std::size_t n_layers() const noexcept { return memory_.sizes().layers.size(); }
     int rows_of(const Graph& graph, std::size_t t) const noexcept;
     void clear_others(const Graph& graph, real* rows, std::int64_t width) const;
+    /// Tiles of all rows by what they wait for.
+    enum class Tiles { all, inner, outer };  ///< inner: without edges to atoms of other ranks
+    void find_outer_tiles(const Graph& graph);
     template <class Body>
-    void for_tiles(const Graph& graph, const Rows& rows, bool new_edges, const Body& body);
-    void forward_pass(const Graph& graph, const Rows& rows, bool new_edges, std::size_t t);
-    void backward_pass(const Graph& graph, const Rows& rows, bool new_edges, std::size_t t);
+    void for_tiles(const Graph& graph, const Rows& rows, bool new_edges, Tiles which, const Body& body);
+    void forward_pass(const Graph& graph, const Rows& rows, bool new_edges, Tiles which, std::size_t t);
+    void backward_pass(const Graph& graph, const Rows& rows, bool new_edges, Tiles which, std::size_t t);
     void start_backward(const Graph& graph, std::size_t t);
     void keep_own_gradients(const Graph& graph);
     void start_moments(const Graph& graph, const std::vector<double>& x);

@@ -69,9 +69,19 @@ std::int64_t WorkMemory<real>::estimate(std::int64_t n_local, std::int64_t n_tot
                                         std::int64_t n_edges) const noexcept {
     const std::int64_t in_tile = std::min<std::int64_t>(sizes_.tile, n_local);
     const std::int64_t tile_edges = n_local > 0 ? n_edges * in_tile / n_local : 0;
-    const std::int64_t atoms = atom_bytes(n_local, n_total, tile_edges);
+    const std::int64_t n_ghost = n_total - n_local;
+    const std::int64_t atoms = atom_bytes(n_local, n_total, tile_edges) + travelling_bytes(n_ghost, n_ghost);
     const std::int64_t all = atoms + edge_bytes(n_local, n_edges);
     return limit_ > 0 ? std::min(all, std::max(atoms, limit_)) : all;
+}
+
+template <class real>
+std::int64_t WorkMemory<real>::travelling_bytes(std::int64_t n_sent, std::int64_t n_received) const noexcept {
+    int width = 0;
+    for (const auto& layer : sizes_.layers) {
+        width = std::max({width, layer.message, layer.gradient});
+    }
+    return n_sent + n_received > 0 ? GhostRows<real>::bytes_for(n_sent, n_received, width) : 0;
 }
 
 /// What centroid virials keep beside the rest.
@@ -99,7 +109,7 @@ std::int64_t WorkMemory<real>::most_edges_of_tile(int n_local,
 }
 
 template <class real>
-std::vector<int> WorkMemory<real>::divide(const Graph& graph, bool centroid_virial,
+std::vector<int> WorkMemory<real>::divide(const Graph& graph, bool centroid_virial, std::int64_t travelling,
                                           Workspace<real>& work) const {
     const int n = graph.n_local;
     if (limit_ == 0) {
@@ -107,7 +117,7 @@ std::vector<int> WorkMemory<real>::divide(const Graph& graph, bool centroid_viri
     }
     const Edges<real>& edges = work.edges;
     const std::int64_t n_edges = edges.before(n), all = edge_bytes(n, n_edges);
-    std::int64_t fixed = atom_bytes(n, graph.n_total, most_edges_of_tile(n, edges));
+    std::int64_t fixed = atom_bytes(n, graph.n_total, most_edges_of_tile(n, edges)) + travelling;
     if (centroid_virial) {
         fixed += centroid_bytes(n, graph.n_total, n_edges);
     }

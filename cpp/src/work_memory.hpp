@@ -43,14 +43,17 @@ public:
     std::int64_t limit() const noexcept { return limit_; }
     void set_limit(std::int64_t bytes) noexcept { limit_ = bytes; }
 
-    /// Bytes of all arrays under the limit; centroid virials not counted.
+    /// Bytes of all arrays under the limit; centroid virials not counted, as many rows sent as there are ghosts.
     std::int64_t estimate(std::int64_t n_local, std::int64_t n_total,
                           std::int64_t n_edges) const noexcept;
     /// Rows of the passes over the edges: boundaries of chunks of whole tiles that fit the limit,
-    /// [0, n_local] where all edges do. Gives back arrays that another system left too large. Throws
+    /// [0, n_local] where all edges do; `travelling` is what rows on their way take. Gives back arrays that another system left too large. Throws
     /// Error `memory_limit` when not even one tile fits, or when centroid virials are asked for, which
     /// need all edges at once.
-    std::vector<int> divide(const Graph& graph, bool centroid_virial, Workspace<real>& work) const;
+    std::vector<int> divide(const Graph& graph, bool centroid_virial, std::int64_t travelling,
+                            Workspace<real>& work) const;
+    /// Bytes of rows that an exchange sends and receives.
+    std::int64_t travelling_bytes(std::int64_t n_sent, std::int64_t n_received) const noexcept;
     /// Size the arrays over atoms and the scratch. `all_gradients`: G of every layer stays until the end.
     void prepare(const Graph& graph, bool all_gradients, Workspace<real>& work) const;
     /// Size the arrays over the edges of these rows, after Edges::build.

@@ -10,6 +10,7 @@
 
 #include "buffer.hpp"
 #include "edges.hpp"
+#include "ghost_rows.hpp"
 #include "terms.hpp"
 #include "threads.hpp"
 
@@ -111,6 +112,8 @@ struct Workspace {
     std::vector<double> atom_energy;     ///< [n_local]
     std::vector<std::unique_ptr<Scratch<real>>> scratch;  ///< one per thread
     Buffer<real> harmonics;  ///< Clebsch-Gordan paths: of the edges that are there, tile by tile
+    GhostRows<real> ghosts;
+    std::vector<char> waits;  ///< per tile of all rows: has an edge to an atom of another rank
 
     // only for centroid virials
     Buffer<real> own_h;                       ///< dE_i/dh_i of the last layer [n_local][stride]
@@ -133,7 +136,8 @@ struct Workspace {
 
     std::int64_t bytes() const noexcept {
         std::int64_t sum = edges.bytes() + h.bytes() + std::int64_t(atom_energy.capacity()) * 8 +
-                           harmonics.bytes() + own_h.bytes() + own_gradient.bytes() + moment.bytes();
+                           harmonics.bytes() + own_h.bytes() + own_gradient.bytes() + moment.bytes() +
+                           ghosts.bytes();
         for (const auto* buffers : {&z, &message, &gradient, &moment_gradient}) {
             for (const auto& buffer : *buffers) {
                 sum += buffer.bytes();
@@ -150,6 +154,7 @@ struct Workspace {
         edges.release();
         h.release();
         harmonics.release();
+        ghosts.release();
         own_h.release();
         own_gradient.release();
         moment.release();

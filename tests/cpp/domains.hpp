@@ -11,6 +11,7 @@
 #include <mutex>
 #include <tuple>
 
+#include "qdml/whole_rows.hpp"
 #include "random_model.hpp"
 
 namespace qdml_test {
@@ -187,9 +188,10 @@ private:
     std::condition_variable changed_;
 };
 
-class ThreadExchange : public qdml::Exchange {
+class ThreadExchange : public qdml::WholeRows {
 public:
-    ThreadExchange(Meeting& meeting, const Domain& domain) : meeting_(meeting), domain_(domain) {}
+    ThreadExchange(Meeting& meeting, const Domain& domain)
+        : WholeRows(domain.n_local, int(domain.owner.size())), meeting_(meeting), domain_(domain) {}
     void fill_ghosts(float* rows, int width) override { call(rows, width); }
     void fill_ghosts(double* rows, int width) override { call(rows, width); }
     int widest = 0;
@@ -205,9 +207,10 @@ private:
 };
 
 /// An Exchange within one domain: images of its own atoms.
-class SelfExchange : public qdml::Exchange {
+class SelfExchange : public qdml::WholeRows {
 public:
-    explicit SelfExchange(const Domain& domain) : domain_(domain) {}
+    explicit SelfExchange(const Domain& domain)
+        : WholeRows(domain.n_local, int(domain.owner.size())), domain_(domain) {}
     void fill_ghosts(float* rows, int width) override { copy(rows, width); }
     void fill_ghosts(double* rows, int width) override { copy(rows, width); }
 

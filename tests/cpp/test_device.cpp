@@ -247,48 +247,6 @@ TEST_CASE("domains with ghosts on devices equal the same domains on the CPU") {
     }
 }
 
-TEST_CASE("an exchange that says what it sends gets these rows, in every layer and after a change") {
-    /// Spoils what it does not need, so that nothing else can be used.
-    class PackedExchange : public SelfExchange {
-    public:
-        explicit PackedExchange(const Domain& domain) : SelfExchange(domain), n_local_(domain.n_local) {
-            for (std::size_t i = std::size_t(domain.n_local); i < domain.owner.size(); ++i) sent.push_back(domain.owner[i]);
-            std::sort(sent.begin(), sent.end());
-            sent.erase(std::unique(sent.begin(), sent.end()), sent.end());
-        }
-        const std::vector<int>* sent_rows() const override { return &sent; }
-        void fill_ghosts(double* rows, int width) override {
-            SelfExchange::fill_ghosts(rows, width);
-            std::fill_n(rows, std::int64_t(n_local_) * width, std::numeric_limits<double>::quiet_NaN());
-        }
-        std::vector<int> sent;
-
-    private:
-        int n_local_;
-    };
-    const TemporaryFile file("device-packed.qdml");
-    Options o;
-    o.message_channels = 16;
-    write_random_model(file.path, o);
-    Engine reference(file.path, Precision::float64), engine = device_engine(file.path, Precision::float64);
-    for (const unsigned seed : {91u, 92u}) {
-        auto s = random_structure(40, seed);
-        std::fill(s.pbc, s.pbc + 2, false);  // images along z only: most atoms have none
-        const auto list = s.neighbors(o.cutoff);
-        std::vector<int> all(std::size_t(s.n()));
-        std::iota(all.begin(), all.end(), 0);
-        const Domain d = make_domain(s, list, all, std::vector<int>(all.size(), 0), 0);
-        SelfExchange plain(d);
-        PackedExchange packed(d);
-        REQUIRE(!packed.sent.empty());
-        REQUIRE(packed.sent.size() < all.size());
-        qdml::Result expected, found;
-        reference.compute(d.graph(), {true, true, true}, &plain, expected);
-        engine.compute(d.graph(), {true, true, true}, &packed, found);
-        check_equal(found, expected, 1e-10);
-    }
-}
-
 TEST_CASE("the order of blocks and threads changes no bit on the device") {
     for (const bool paths : {false, true}) {
         CAPTURE(paths);

@@ -65,7 +65,7 @@ FAULTS = {
 # keywords of pair_style -> message
 KEYWORDS = {
     "exact yes": "unknown keyword 'exact', did you mean 'device'? Keywords are precision, "
-    "minimize, device, halo, exchange, memory, members, every, extrapolation",
+    "minimize, device, halo, mpi, exchange, memory, members, every, extrapolation",
     "extrapolate off": "unknown keyword 'extrapolate', did you mean 'extrapolation'?",
     "precision": "'precision' needs a value, mixed or double",
     "precision half": "precision 'half' is not known; expected mixed or double",
@@ -73,6 +73,8 @@ KEYWORDS = {
     "device cuda": "device 'cuda' is called 'device gpu'",
     "device tpu": "device 'tpu' is not known; expected auto, cpu or gpu",
     "halo fp16": "halo 'fp16' is not known; expected fp32 or int16",
+    "mpi fast": "mpi 'fast' is not known; expected host or device",
+    "exchange wide mpi device": "mpi device needs features on GPUs",
     "halo int16 precision double": "halo int16 and precision double exclude each other",
     "members last": "members 'last' is not known; expected mean or first",
     "every 0": "every '0' is not valid; expected a positive number of steps",

@@ -65,6 +65,56 @@ def test_steps_on_the_device_follow_those_on_the_cpu(
     np.testing.assert_allclose(ends[1].forces, ends[0].forces, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("halo", ["fp32", "int16"])
+def test_features_go_to_mpi_from_the_card(emulated_device, model, tmp_path, monkeypatch, halo):
+    """The same bits as through the host's memory, over steps with new lists."""
+    if not emulated_device:
+        pytest.skip("needs an MPI that takes addresses on a card")
+    monkeypatch.setenv("QDML_MPI_DEVICE_MEMORY", "1")
+    write_data(tmp_path / "a.data", CASES["triclinic"].atoms)
+    ends, outputs = [], []
+    for memory in ("host", "device"):
+        words = f"device gpu halo {halo} mpi {memory}"
+        pair_text = f"pair_style qdml {words}\npair_coeff * * {model} Cd Se Cl"
+        deck = system(model, "a.data", pair=pair_text)
+        deck += "neighbor 0.3 bin\nneigh_modify every 2 delay 0 check no\n"
+        deck += "velocity all create 900 4\n"
+        outputs.append(run_ok(tmp_path, deck + "fix f all nve\nrun 5\n" + measure(memory), 2))
+        ends.append(read_results(tmp_path, memory))
+    assert f"halo {halo}, from the GPU's memory): 4 exchanges" in outputs[1]
+    assert "from the GPU's memory" not in outputs[0]
+    np.testing.assert_array_equal(ends[1].forces, ends[0].forces)
+
+
+@pytest.mark.parametrize(
+    ("device", "setting", "message"),
+    [
+        ("gpu", "0", "mpi device needs an MPI that takes addresses on a GPU"),
+        ("cpu", "1", "mpi device needs features on GPUs; use 'device gpu'"),
+    ],
+)
+def test_mpi_from_a_card_is_refused_where_it_cannot_be(
+    emulated_device, model, tmp_path, monkeypatch, device, setting, message
+):
+    monkeypatch.setenv("QDML_MPI_DEVICE_MEMORY", setting)
+    write_data(tmp_path / "a.data", CASES["isolated atoms"].atoms)
+    pair_text = f"pair_style qdml device {device} mpi device\npair_coeff * * {model} Cd Se Cl"
+    done = run(tmp_path, system(model, "a.data", pair=pair_text) + "run 0\n", 2)
+    assert done.returncode != 0
+    errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR")]
+    assert len(errors) == 1, done.stdout[-2000:]
+    assert message in errors[0]
+
+
+def test_mpi_from_a_card_needs_one_on_every_rank(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("QDML_DEVICE_LIBRARY", str(tmp_path / "nothing.so"))
+    write_data(tmp_path / "a.data", CASES["isolated atoms"].atoms)
+    pair_text = f"pair_style qdml device auto mpi device\npair_coeff * * {model} Cd Se Cl"
+    done = run(tmp_path, system(model, "a.data", pair=pair_text) + "run 0\n", 2)
+    assert done.returncode != 0
+    assert "mpi device needs a GPU on every rank, found one on 0 of 2" in done.stdout
+
+
 def test_short_distances_are_found_on_the_device(emulated_device, wary, tmp_path):
     """Warnings and the per-atom quantities of fix pair are those of the CPU."""
     write_data(tmp_path / "a.data", CASES["bulk"].atoms)

@@ -25,9 +25,8 @@ def test_halo_int16_halves_the_bytes_and_keeps_the_forces(model, tmp_path):
         name: int(re.search(r"(\d+) bytes per ghost", text).group(1))
         for name, text in outputs.items()
     }
-    # three rows of 9 components and one of scalars, 16 channels; int16: a scale of 4 bytes each and
-    # whole doubles
-    assert sizes == {"exact": 448 * 8, "fp32": 448 * 4, "int16": 3 * 296 + 40}
+    # three rows of 9 components and one of scalars, 16 channels; int16: a scale of 4 bytes each
+    assert sizes == {"exact": 448 * 8, "fp32": 448 * 4, "int16": 448 * 2 + 4 * 4}
     assert "halo int16" in outputs["int16"]
     assert "halo fp64" in outputs["exact"]
     results = {name: read_results(tmp_path, name) for name in sizes}
@@ -39,6 +38,24 @@ def test_halo_int16_halves_the_bytes_and_keeps_the_forces(model, tmp_path):
     assert 1e-6 < error["int16"] < 2e-4  # eV/Å, the forces are about 0.3
     # pairs of opposite forces stay opposite whatever the features are
     assert np.abs(results["int16"].forces.sum(axis=0)).max() < 1e-9
+
+
+def test_rows_travel_once_and_only_where_they_are_needed(model, tmp_path):
+    """A far wider ghost shell, with several images of one atom, sends the same bytes."""
+    write_data(tmp_path / "a.data", CASES["bulk"].atoms)
+    sent, results = [], []
+    for name, words in (("narrow", ""), ("broad", "comm_modify cutoff 14\n")):
+        text = run_ok(tmp_path, deck(model, "precision double") + words + measure(name), ranks=2)
+        found = re.search(r"at most (\d+) ghosts, sends (\d+) messages with ([\d.]+) MiB", text)
+        sent.append((int(found.group(1)), int(found.group(2)), float(found.group(3))))
+        results.append(read_results(tmp_path, name))
+    assert sent[1][0] > 2 * sent[0][0]
+    assert sent[1][1:] == sent[0][1:]
+    # each rank needs every atom of the other in each of the four exchanges: one message, one row
+    n_other = len(results[0].ids) / 2
+    assert sent[0][1] == 4
+    assert sent[0][2] == pytest.approx(n_other * 448 * 8 / 2**20, rel=0.3, abs=0.05)
+    np.testing.assert_array_equal(results[1].forces, results[0].forces)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

@@ -99,16 +99,48 @@ struct Graph {
     int n_shells = 0;
 };
 
+/// How the values of a row travel between ranks in mixed precision.
+enum class Halo {
+    full,   ///< as the kernels compute: fp32 (mixed) or fp64
+    int16,  ///< the largest absolute value of the row as fp32, and integers of it / 32767; mixed precision only
+};
+
+/// A row of features on its way.
+struct RowShape {
+    int width = 0;  ///< values
+    bool is_single = true;
+    Halo halo = Halo::full;
+
+    std::int64_t bytes() const noexcept {
+        if (!is_single) return 8ll * width;
+        return halo == Halo::int16 ? 4 + 2ll * width : 4ll * width;
+    }
+};
+
+/// Which rows travel, by the rows of the graph. A ghost with neither an arrival nor an owner has no edges.
+struct Routes {
+    std::int64_t number = -1;  ///< another whenever anything below, or the neighbour list, is
+    std::vector<int> sent;     ///< local rows in the order in which they leave; a row may leave several times
+    int n_received = 0;        ///< rows that arrive
+    std::vector<int> arrival;  ///< [n_total - n_local] the arrived row that a ghost gets, or -1
+    std::vector<int> owner;    ///< [n_total - n_local] the local row of this rank that a ghost is an image of, or -1
+};
+
 /// How ghost rows get their owners' values between layers. Serial callers without ghosts pass none.
+///
+/// The engine packs the rows that leave, and evaluates what needs no ghosts of other ranks while they travel.
 class Exchange {
 public:
     virtual ~Exchange() = default;
-    /// Fill rows n_local..n_total-1 of `rows` [n_total][width] from their owners. Called the same number of times, with the
-    /// same widths and in the same order on every rank, also on ranks without atoms or edges.
-    virtual void fill_ghosts(float* rows, int width) = 0;
-    virtual void fill_ghosts(double* rows, int width) = 0;
-    /// The local rows that fill_ghosts reads, if it knows; null: any. A GPU then hands over these alone.
-    virtual const std::vector<int>* sent_rows() const { return nullptr; }
+    virtual const Routes& routes() const = 0;
+    virtual Halo halo() const { return Halo::full; }
+    /// May start() be given device memory? A GPU then packs and unpacks without the host.
+    virtual bool takes_device_memory() const { return false; }
+    /// Send the packed rows routes().sent and receive routes().n_received others; both arrays stay as they are until
+    /// finish() returns. Called the same number of times, with the same rows and in the same order on every rank, also
+    /// on ranks without atoms or edges.
+    virtual void start(const void* sent, void* received, const RowShape& row) = 0;
+    virtual void finish() = 0;
 };
 
 /// What to compute beyond energy, forces and virial; the same on every rank, because exchanges depend on it.
@@ -146,7 +178,7 @@ public:
     const ModelInfo& info() const noexcept;
     Precision precision() const noexcept;
 
-    /// Largest width ever passed to Exchange::fill_ghosts (values per row): sizes communication buffers.
+    /// Largest width of the rows of an Exchange, values.
     int max_exchange_width() const noexcept;
     /// Estimated bytes of all work arrays for so many local atoms, ghosts and edges, under the limit that is set;
     /// centroid_virial doubles them. Weights and the caller's Graph and Result are not counted.

@@ -6,6 +6,10 @@
 #define QDML_ISA cuda
 #include "rows.cuh"
 
+#include "../short_rows.hpp"
+#include "lane.cuh"
+#include "qdml/engine.hpp"
+
 namespace qdml {
 namespace cuda {
 namespace {
@@ -73,6 +77,51 @@ __global__ void copy_rows_kernel(long long n, int width, const int* owner, const
     if (row >= 0) to[i] = from[(long long)row * width + i % width];
 }
 
+/// One warp per row.
+__global__ void mark_outer_kernel(int n_local, const std::int64_t* start, const int* neighbor, const int* arrival,
+                                  int n_cells, int* code) {
+    const int row = warp_number();
+    if (row >= n_local) return;
+    int found = 0;
+    for (long long e = start[row] + lane_number(); e < start[row + 1]; e += kWarp) {
+        const int ghost = neighbor[e] - n_local;
+        if (ghost >= 0 && arrival[ghost] >= 0) found = 1;
+    }
+    found = warp_sum(found);
+    if (lane_number() == 0 && found > 0) code[row] += n_cells;
+}
+
+/// One warp per row, like the next.
+template <class real>
+__global__ void shorten_rows_kernel(int n, int width, long long bytes, const int* index, const real* rows, char* out) {
+    const int k = warp_number();
+    if (k >= n) return;
+    const real* row = rows + (long long)index[k] * width;
+    float scale = 0.0F;
+    for (int c = lane_number(); c < width; c += kWarp) scale = larger(scale, fabsf(static_cast<float>(row[c])));
+    for (int distance = kWarp / 2; distance > 0; distance /= 2) {
+        scale = larger(scale, __shfl_xor_sync(0xffffffffu, scale, distance));
+    }
+    char* to = out + k * bytes;
+    if (lane_number() == 0) *reinterpret_cast<float*>(to) = scale;
+    auto* values = reinterpret_cast<std::int16_t*>(to + sizeof scale);
+    const float steps = short_steps(scale);
+    for (int c = lane_number(); c < width; c += kWarp) values[c] = shorten(static_cast<float>(row[c]), steps);
+}
+
+template <class real>
+__global__ void lengthen_rows_kernel(int n, int width, long long bytes, const int* arrival, const char* in,
+                                     real* rows) {
+    const int ghost = warp_number();
+    if (ghost >= n || arrival[ghost] < 0) return;
+    const char* from = in + arrival[ghost] * bytes;
+    const float scale = *reinterpret_cast<const float*>(from);
+    const auto* values = reinterpret_cast<const std::int16_t*>(from + sizeof scale);
+    for (int c = lane_number(); c < width; c += kWarp) {
+        rows[(long long)ghost * width + c] = static_cast<real>(lengthen(values[c], scale));
+    }
+}
+
 int cells(void* stream, const CellGrid& grid, int n, const double* position, int* code) {
     return launch(cells_kernel, blocks_for(n, kThreads), kThreads, stream_of(stream), grid, n, position, code);
 }
@@ -98,14 +147,42 @@ int copy_rows(void* stream, int n_ghost, int width, const int* owner, const real
                   to);
 }
 
+int mark_outer(void* stream, int n_local, const std::int64_t* start, const int* neighbor, const int* arrival,
+               int n_cells, int* code) {
+    return launch(mark_outer_kernel, blocks_for(n_local, kWarpsPerBlock), kThreads, stream_of(stream), n_local, start,
+                  neighbor, arrival, n_cells, code);
+}
+
+template <class real>
+int shorten_rows(void* stream, int n, int width, const int* index, const real* rows, void* out) {
+    const long long bytes = RowShape{width, true, Halo::int16}.bytes();
+    return launch(shorten_rows_kernel<real>, blocks_for(n, kWarpsPerBlock), kThreads, stream_of(stream), n, width,
+                  bytes, index, rows, static_cast<char*>(out));
+}
+
+template <class real>
+int lengthen_rows(void* stream, int n_ghost, int width, const int* arrival, const void* in, real* rows) {
+    const long long bytes = RowShape{width, true, Halo::int16}.bytes();
+    return launch(lengthen_rows_kernel<real>, blocks_for(n_ghost, kWarpsPerBlock), kThreads, stream_of(stream),
+                  n_ghost, width, bytes, arrival, static_cast<const char*>(in), rows);
+}
+
+template <class real>
+void add(DeviceKernels<real>& k) {
+    k.copy_rows = copy_rows<real>;
+    k.shorten_rows = shorten_rows<real>;
+    k.lengthen_rows = lengthen_rows<real>;
+}
+
 }  // namespace
 
 void add_list_kernels(DeviceInterface& d) {
     d.cells = cells;
     d.count_neighbors = count_neighbors;
     d.fill_neighbors = fill_neighbors;
-    d.single.copy_rows = copy_rows<float>;
-    d.reference.copy_rows = copy_rows<double>;
+    d.mark_outer = mark_outer;
+    add(d.single);
+    add(d.reference);
 }
 
 }  // namespace cuda

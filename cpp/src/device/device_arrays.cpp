@@ -43,10 +43,13 @@ DeviceArrays<real>::DeviceArrays(const Model& model, const EdgeShape& shape, std
       host_bad_edge(*context),
       host_row(*context),
       host_distance(*context),
-      host_rows(*context),
-      host_sent(*context),
-      sent(*context),
       sent_index(*context),
+      arrival(*context),
+      owner(*context),
+      sent(*context),
+      received(*context),
+      host_sent(*context),
+      host_received(*context),
       own_grad_z(*context),
       own_gradient(*context),
       moment(*context),
@@ -74,7 +77,8 @@ std::int64_t DeviceArrays<real>::bytes() const noexcept {
     std::int64_t sum = list.bytes() + edge.bytes() + h.bytes() + work.bytes() + grad_z.bytes() + atom_energy.bytes() +
                        row_virial.bytes() + force.bytes() + atom_virial.bytes() + own_grad_z.bytes() +
                        own_gradient.bytes() + moment.bytes() + nearest_distance.bytes() + nearest_row.bytes() +
-                       sent.bytes() + sent_index.bytes() + position.bytes() + centroid.bytes();
+                       sent.bytes() + received.bytes() + sent_index.bytes() + arrival.bytes() + owner.bytes() +
+                       position.bytes() + centroid.bytes();
     for (const auto* buffers : {&z, &message, &gradient, &kept_gradient, &readout, &readout_grad}) {
         for (const auto& buffer : *buffers) sum += buffer.bytes();
     }

@@ -48,10 +48,13 @@ struct DeviceArrays {
     PinnedBuffer<double> host_force, host_energy, host_virial, host_totals;
     PinnedBuffer<int> host_bad_edge, host_row;
     PinnedBuffer<double> host_distance;
-    PinnedBuffer<real> host_rows, host_sent;
-    DeviceBuffer<real> sent;       ///< rows that an exchange reads, packed
-    DeviceBuffer<int> sent_index;  ///< and which they are
-    std::vector<int> sent_rows;    ///< what sent_index holds
+
+    // of an exchange
+    std::int64_t routes = -1, routes_of_list = -1;  ///< Routes::number and the version of the list that follow from it
+    int n_sent = 0, n_received = 0;
+    DeviceBuffer<int> sent_index, arrival, owner;  ///< Routes
+    DeviceBuffer<char> sent, received;             ///< packed rows
+    PinnedBuffer<char> host_sent, host_received;   ///< and the same for a transport that does not see the device
 
     // only for centroid virials
     DeviceBuffer<real> own_grad_z;  ///< dE_i/dz_i of the last layer

@@ -146,22 +146,62 @@ void DeviceEvaluator<real>::evaluate(const Graph& graph, const Request& request,
         arrays_->edges_made = -1;
     }
     const bool changed = planned_version_ != list().version();
-    const std::vector<int> chunk = divide(graph, request.centroid_virial);
+    const bool has_owner = list().owner() != nullptr, has_exchange = exchange != nullptr && !has_owner;
+    const std::vector<int> chunk = divide(graph, request.centroid_virial, has_exchange ? exchange : nullptr);
     prepare(graph, request, changed);
-    const bool whole = chunk.size() == 2, has_owner = list().owner() != nullptr;
-    const bool has_exchange = exchange != nullptr && !has_owner;
+    const bool whole = chunk.size() == 2;
+    if (has_exchange) take_routes(*exchange);
     const bool has_edges = whole && arrays_->edges_made == context().generation();
     if (whole && !has_edges) list().hold(graph, 0, list().n_local());
-    const StepKind kind = {context().generation(), request.atom_virial, request.nearest, has_exchange, has_edges};
+    StepKind kind = {context().generation(), request.atom_virial, request.nearest, has_edges};
+    if (has_exchange) {
+        kind.routes = exchange->routes().number;
+        kind.halo = exchange->halo();
+        kind.from_device = exchange->takes_device_memory();
+    }
     const bool same = !changed && kind == seen_;
     segments_.begin(same, whole);
-    // One pass over all rows. In chunks each pass makes its edges and, with `gradient`, turns their gradients into
+    DeviceBuffer<real>* travelling = nullptr;  // rows on their way
+    int travelling_width = 0;
+    const auto fill_ghosts = [&](DeviceBuffer<real>& rows, int width) {
+        if (has_owner) {
+            segments_.add([this, &rows, width] { copy_to_ghosts(rows, width); });
+        } else if (has_exchange) {
+            segments_.add([=, &rows] { pack_rows(rows, width, *exchange); });
+            segments_.flush();
+            start_exchange(width, *exchange);
+            travelling = &rows;
+            travelling_width = width;
+        }
+    };
+    const auto finish_exchange = [&] {
+        exchange->finish();
+        DeviceBuffer<real>& rows = *travelling;
+        segments_.add([=, &rows, width = travelling_width] { unpack_rows(rows, width, *exchange); });
+        travelling = nullptr;
+    };
+    // One pass over all rows, those without edges to other ranks while rows travel. In chunks each pass makes its edges and, with `gradient`, turns their gradients into
     // forces; ZBL belongs to the one of layer 0.
     const auto pass = [&](bool gradient, bool pairs, const auto& body) {
+        if (whole && travelling != nullptr) {
+            const auto add = [&](Part part) {
+                segments_.add([=] {
+                    list().choose(part);
+                    body();
+                    list().choose(Part::all);
+                });
+            };
+            add(Part::inner);
+            segments_.flush();
+            finish_exchange();
+            add(Part::outer);
+            return;
+        }
         if (whole) {
             segments_.add(body);
             return;
         }
+        if (travelling != nullptr) finish_exchange();
         segments_.flush();
         for (std::size_t k = 0; k + 1 < chunk.size(); ++k) {
             list().hold(graph, chunk[k], chunk[k + 1]);
@@ -169,14 +209,6 @@ void DeviceEvaluator<real>::evaluate(const Graph& graph, const Request& request,
             if (pairs && request.nearest) find_nearest();
             body();
             if (gradient) add_forces(request.atom_virial);
-        }
-    };
-    const auto fill_ghosts = [&](DeviceBuffer<real>& rows, int width) {
-        if (has_owner) {
-            segments_.add([this, &rows, width] { copy_to_ghosts(rows, width); });
-        } else if (has_exchange) {
-            segments_.flush();
-            exchange_rows(rows, width, exchange);
         }
     };
     const std::int64_t n_local = list().n_local(), n_total = list().n_total();

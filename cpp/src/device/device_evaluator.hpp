@@ -58,14 +58,15 @@ protected:
     };
     /// Before layer 0.
     virtual void start_features() {}
-    /// Sums of messages of the held rows to work_.
+    /// Sums of messages of the chosen rows that are held (DeviceList::choose) to work_.
     virtual void forward(std::size_t t) = 0;
     virtual void gate_forward(std::size_t t) = 0;
     /// From dE/dh' of layer t to dE/dz.
     virtual void gate_backward(std::size_t t) = 0;
     /// From dE/dz to G as the kernels want it.
     virtual void out_backward(std::size_t t) { run(stages_[t].z_to_gradient); }
-    /// Layer t >= 1 from G of the receivers, for the held rows: edge gradients, and dE/dH to work_.
+    /// Layer t >= 1 from G of the receivers, for the chosen rows that are held: edge gradients, and dE/dH to work_. Called
+    /// for all rows, or for the inner and then the outer ones.
     virtual void backward(std::size_t t, EdgeGradient<real>* gradient) = 0;
     /// Layer 0 from its G in work_, for the held rows: edge gradients.
     virtual void first_gradient(EdgeGradient<real>* gradient) = 0;
@@ -108,10 +109,13 @@ private:
     /// What a recorded step depends on beside the list.
     struct StepKind {
         std::int64_t generation = -1;
-        bool atom_virial = false, nearest = false, exchange = false, has_edges = false;
+        bool atom_virial = false, nearest = false, has_edges = false;
+        std::int64_t routes = -1;  ///< Routes::number, if there is an exchange
+        Halo halo = Halo::full;
+        bool from_device = false;  ///< Exchange::takes_device_memory
         bool operator==(const StepKind& o) const {
             return generation == o.generation && atom_virial == o.atom_virial && nearest == o.nearest &&
-                   exchange == o.exchange && has_edges == o.has_edges;
+                   has_edges == o.has_edges && routes == o.routes && halo == o.halo && from_device == o.from_device;
         }
     };
 
@@ -120,9 +124,10 @@ private:
     std::int64_t edge_bytes(std::int64_t n_edges) const noexcept;
     std::int64_t atom_bytes(std::int64_t n_local, std::int64_t n_total, std::int64_t n_edges) const noexcept;
     std::int64_t centroid_bytes(std::int64_t n_local, std::int64_t n_total, std::int64_t n_edges) const noexcept;
+    std::int64_t travelling_bytes(std::int64_t n_sent, std::int64_t n_received) const noexcept;
     void reserve_edges(std::int64_t n_edges);
     void release_edges() noexcept;
-    std::vector<int> divide(const Graph& graph, bool centroid_virial);
+    std::vector<int> divide(const Graph& graph, bool centroid_virial, const Exchange* exchange);
     void prepare(const Graph& graph, const Request& request, bool changed);
     void make_plan();
     void add_readout();
@@ -134,9 +139,11 @@ private:
     void read_out();
     void add_forces(bool atom_virial);
     void copy_to_ghosts(DeviceBuffer<real>& rows, int width);
+    void take_routes(const Exchange& exchange);
+    void pack_rows(DeviceBuffer<real>& rows, int width, const Exchange& exchange);
+    void start_exchange(int width, Exchange& exchange);
+    void unpack_rows(DeviceBuffer<real>& rows, int width, const Exchange& exchange);
     void send(DeviceBuffer<real>& rows, int width, Exchange* exchange);
-    void fetch_sent_rows(const DeviceBuffer<real>& rows, int width, const std::vector<int>& sent);
-    void exchange_rows(DeviceBuffer<real>& rows, int width, Exchange* exchange);
     void centroid_virial(const Graph& graph, Exchange* exchange, Result& result);
     void collect(const Graph& graph, const Request& request, Result& result);
 

@@ -1,47 +1,95 @@
 // SPDX-License-Identifier: MIT
-/// Rows of ghosts on the device: through the host and an Exchange, or from their owners on the same rank.
+/// Rows of ghosts on the device: packed there, sent by an Exchange, from the device's memory or through the host's.
+#include <type_traits>
+
 #include "device_evaluator.hpp"
 
-#include <algorithm>
-
 namespace qdml {
+namespace {
 
-/// Packed on the device, so that only rows that travel cross the bus.
 template <class real>
-void DeviceEvaluator<real>::fetch_sent_rows(const DeviceBuffer<real>& rows, int width, const std::vector<int>& sent) {
-    const auto n = static_cast<std::int64_t>(sent.size());
-    arrays_->sent.reserve(n * width);
-    arrays_->host_sent.reserve(n * width);
-    if (sent != arrays_->sent_rows) {
-        arrays_->sent_rows = sent;
-        arrays_->sent_index.upload(arrays_->sent_rows.data(), n);
+RowShape shape_of(int width, Halo halo) {
+    const bool is_single = std::is_same<real, float>::value;
+    return {width, is_single, is_single ? halo : Halo::full};
+}
+
+}  // namespace
+
+/// Indices go to the device, and the list puts rows without edges to other ranks first.
+template <class real>
+void DeviceEvaluator<real>::take_routes(const Exchange& exchange) {
+    const Routes& routes = exchange.routes();
+    auto& a = *arrays_;
+    const auto n_ghost = static_cast<std::int64_t>(routes.arrival.size());
+    const std::int64_t row = shape_of<real>(max_exchange_width(), Halo::full).bytes();
+    const bool is_new = routes.number != a.routes || list().version() != a.routes_of_list;
+    if (is_new) {
+        a.routes = -1;
+        a.n_sent = static_cast<int>(routes.sent.size());
+        a.n_received = routes.n_received;
+        a.sent_index.upload(routes.sent.data(), a.n_sent);
+        a.arrival.upload(routes.arrival.data(), n_ghost);
+        a.owner.upload(routes.owner.data(), n_ghost);
+        list().put_inner_first(a.arrival.data());
+        context().synchronize();  // the routes are the caller's
+        a.routes = routes.number;
+        a.routes_of_list = list().version();
     }
-    do_it(kernels_.copy_rows(stream(), static_cast<int>(n), width, arrays_->sent_index.data(), rows.data(),
-                             arrays_->sent.data()),
-          "rows to send");
-    arrays_->sent.download(arrays_->host_sent.data(), n * width);
-    context().synchronize();
-    for (std::int64_t k = 0; k < n; ++k) {
-        std::copy_n(arrays_->host_sent.data() + k * width, width,
-                    arrays_->host_rows.data() + std::int64_t(sent[static_cast<std::size_t>(k)]) * width);
+    a.sent.reserve(a.n_sent * row);
+    a.received.reserve(a.n_received * row);
+    if (!exchange.takes_device_memory()) {
+        a.host_sent.reserve(a.n_sent * row);
+        a.host_received.reserve(a.n_received * row);
     }
 }
 
-/// The rows of local atoms go to the host, `exchange` fills the ghosts, theirs come back.
+/// Rows to send, and images of local rows.
 template <class real>
-void DeviceEvaluator<real>::exchange_rows(DeviceBuffer<real>& rows, int width, Exchange* exchange) {
-    const std::int64_t n_local = list().n_local(), n_total = list().n_total();
-    if (const std::vector<int>* sent = exchange->sent_rows()) {
-        fetch_sent_rows(rows, width, *sent);
+void DeviceEvaluator<real>::pack_rows(DeviceBuffer<real>& rows, int width, const Exchange& exchange) {
+    auto& a = *arrays_;
+    const RowShape shape = shape_of<real>(width, exchange.halo());
+    if (shape.halo == Halo::int16) {
+        do_it(kernels_.shorten_rows(stream(), a.n_sent, width, a.sent_index.data(), rows.data(), a.sent.data()),
+              "rows to send");
     } else {
-        rows.download(arrays_->host_rows.data(), n_local * width);
-        context().synchronize();
+        do_it(kernels_.copy_rows(stream(), a.n_sent, width, a.sent_index.data(), rows.data(),
+                                 reinterpret_cast<real*>(a.sent.data())),
+              "rows to send");
     }
-    exchange->fill_ghosts(arrays_->host_rows.data(), width);
-    const auto bytes = static_cast<std::size_t>((n_total - n_local) * width) * sizeof(real);
-    do_it(context().call().to_device(stream(), rows.data() + n_local * width,
-                                     arrays_->host_rows.data() + n_local * width, bytes),
-          "copying to the device");
+    if (!exchange.takes_device_memory() && a.n_sent > 0) a.sent.download(a.host_sent.data(), a.n_sent * shape.bytes());
+    do_it(kernels_.copy_rows(stream(), list().n_total() - list().n_local(), width, a.owner.data(), rows.data(),
+                             rows.data() + std::int64_t(list().n_local()) * width),
+          "ghosts");
+}
+
+/// Once the packed rows are there.
+template <class real>
+void DeviceEvaluator<real>::start_exchange(int width, Exchange& exchange) {
+    auto& a = *arrays_;
+    context().synchronize();
+    const bool direct = exchange.takes_device_memory();
+    exchange.start(direct ? a.sent.data() : a.host_sent.data(), direct ? a.received.data() : a.host_received.data(),
+                   shape_of<real>(width, exchange.halo()));
+}
+
+/// Ghosts of other ranks from what has arrived.
+template <class real>
+void DeviceEvaluator<real>::unpack_rows(DeviceBuffer<real>& rows, int width, const Exchange& exchange) {
+    auto& a = *arrays_;
+    const RowShape shape = shape_of<real>(width, exchange.halo());
+    if (!exchange.takes_device_memory() && a.n_received > 0) {
+        a.received.upload(a.host_received.data(), a.n_received * shape.bytes());
+    }
+    const int n_ghost = list().n_total() - list().n_local();
+    real* ghosts = rows.data() + std::int64_t(list().n_local()) * width;
+    if (shape.halo == Halo::int16) {
+        do_it(kernels_.lengthen_rows(stream(), n_ghost, width, a.arrival.data(), a.received.data(), ghosts),
+              "rows of ghosts");
+    } else {
+        do_it(kernels_.copy_rows(stream(), n_ghost, width, a.arrival.data(),
+                                 reinterpret_cast<const real*>(a.received.data()), ghosts),
+              "rows of ghosts");
+    }
 }
 
 /// On a rank alone the ghosts are images of its own atoms.
@@ -52,12 +100,16 @@ void DeviceEvaluator<real>::copy_to_ghosts(DeviceBuffer<real>& rows, int width) 
           "ghosts");
 }
 
+/// Outside a recorded step, and nothing is done meanwhile.
 template <class real>
 void DeviceEvaluator<real>::send(DeviceBuffer<real>& rows, int width, Exchange* exchange) {
     if (list().owner() != nullptr) {
         copy_to_ghosts(rows, width);
     } else if (exchange != nullptr) {
-        exchange_rows(rows, width, exchange);
+        pack_rows(rows, width, *exchange);
+        start_exchange(width, *exchange);
+        exchange->finish();
+        unpack_rows(rows, width, *exchange);
     }
 }
 template class DeviceEvaluator<float>;

@@ -34,6 +34,14 @@ std::int64_t DeviceEvaluator<real>::atom_bytes(std::int64_t n_local, std::int64_
     return sum;
 }
 
+/// Rows that an exchange sends and receives.
+template <class real>
+std::int64_t DeviceEvaluator<real>::travelling_bytes(std::int64_t n_sent, std::int64_t n_received) const noexcept {
+    if (n_sent + n_received == 0) return 0;
+    const auto row = static_cast<std::int64_t>(sizeof(real)) * max_exchange_width();
+    return DeviceBuffer<char>::bytes_for(n_sent * row) + DeviceBuffer<char>::bytes_for(n_received * row);
+}
+
 /// What centroid virials keep beside that.
 template <class real>
 std::int64_t DeviceEvaluator<real>::centroid_bytes(std::int64_t n_local, std::int64_t n_total,
@@ -69,7 +77,7 @@ void DeviceEvaluator<real>::release_edges() noexcept {
 template <class real>
 std::int64_t DeviceEvaluator<real>::memory_estimate(std::int64_t n_local, std::int64_t n_ghost,
                                                     std::int64_t n_edges) const noexcept {
-    const std::int64_t atoms = atom_bytes(n_local, n_local + n_ghost, n_edges);
+    const std::int64_t atoms = atom_bytes(n_local, n_local + n_ghost, n_edges) + travelling_bytes(n_ghost, n_ghost);
     const std::int64_t all = atoms + edge_bytes(n_edges);
     return memory_limit_ > 0 ? std::min(all, std::max(atoms, memory_limit_)) : all;
 }
@@ -87,7 +95,7 @@ void DeviceEvaluator<real>::set_memory_limit(std::int64_t bytes) {
 
 /// Rows of the passes over the edges: boundaries of chunks that fit the memory limit, [0, n_local] where all edges do.
 template <class real>
-std::vector<int> DeviceEvaluator<real>::divide(const Graph& graph, bool centroid_virial) {
+std::vector<int> DeviceEvaluator<real>::divide(const Graph& graph, bool centroid_virial, const Exchange* exchange) {
     const int n = graph.n_local;
     const std::int64_t n_edges = list().before(n), all = edge_bytes(n_edges);
     if (memory_limit_ == 0) {
@@ -96,6 +104,10 @@ std::vector<int> DeviceEvaluator<real>::divide(const Graph& graph, bool centroid
     }
     std::int64_t fixed = atom_bytes(n, graph.n_total, n_edges);
     if (centroid_virial) fixed += centroid_bytes(n, graph.n_total, n_edges);
+    if (exchange != nullptr) {
+        const Routes& routes = exchange->routes();
+        fixed += travelling_bytes(static_cast<std::int64_t>(routes.sent.size()), routes.n_received);
+    }
     const std::int64_t left = memory_limit_ - fixed;
     std::vector<int> chunk = {0};
     std::int64_t widest_row = 0, largest = 0;
@@ -149,7 +161,6 @@ void DeviceEvaluator<real>::prepare(const Graph& graph, const Request& request, 
     arrays_->force.reserve(3 * n_total);
     arrays_->host_force.reserve(3 * n_total);
     arrays_->host_energy.reserve(n_local);
-    arrays_->host_rows.reserve(n_total * max_exchange_width());
     if (request.atom_virial || request.centroid_virial) arrays_->host_virial.reserve(9 * n_total);
     if (request.atom_virial) arrays_->atom_virial.reserve(9 * n_total);
     if (request.nearest) {

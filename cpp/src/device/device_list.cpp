@@ -29,6 +29,7 @@ DeviceList<real>::DeviceList(const Model& model, const EdgeShape& shape, DeviceC
       row_order_(context),
       cell_(context),
       cell_atoms_(context),
+      part_code_(context),
       cell_start_(context),
       staged_(context),
       vector_(context),
@@ -128,7 +129,7 @@ bool DeviceList<real>::take_list(const Graph& graph) {
     list_start_.upload(row_start_.data(), graph.n_local + 1);
     device_neighbor_.upload(neighbor_.data(), static_cast<std::int64_t>(n_edges));
     take_atoms(graph);
-    is_made_ = false;
+    is_made_ = is_ordered_ = false;
     turn_list(static_cast<std::int64_t>(n_edges));
     return true;
 }
@@ -189,6 +190,7 @@ bool DeviceList<real>::make_list(const Graph& graph) {
     upload_positions(graph);
     const auto& call = context_.call();
     const int bits = d.grid.bits[0] + d.grid.bits[1] + d.grid.bits[2], n_cells = 1 << bits;
+    n_cells_ = n_cells;
     cell_.reserve(n_total_);
     cell_atoms_.reserve(n_total_);
     row_order_.reserve(n_local_);
@@ -218,10 +220,39 @@ bool DeviceList<real>::make_list(const Graph& graph) {
     device_neighbor_.reserve(n_list);
     context_.check(call.fill_neighbors(context_.stream(), d, list_start_.data(), device_neighbor_.data()), what);
     neighbor_.clear();
-    is_made_ = true;
+    is_made_ = is_ordered_ = true;
     list_number_ = graph.list_number;
     turn_list(n_list);
     return true;
+}
+
+/// Within both parts in the order of cells, where there are any.
+template <class real>
+void DeviceList<real>::put_inner_first(const int* arrival) {
+    const auto& call = context_.call();
+    const int n_cells = is_made_ ? n_cells_ : 1;
+    part_code_.reserve(n_local_);
+    row_order_.reserve(n_local_);
+    cell_start_.reserve(2ll * n_cells + 1);
+    scratch_.reserve(2ll * n_cells + n_local_);
+    const char* what = "ordering the rows";
+    const auto bytes = static_cast<std::size_t>(n_local_) * sizeof(int);
+    if (n_local_ > 0) {
+        context_.check(is_made_ ? call.copy(context_.stream(), part_code_.data(), cell_.data(), bytes)
+                                : call.fill(context_.stream(), part_code_.data(), 0, bytes),
+                       what);
+    }
+    context_.check(call.mark_outer(context_.stream(), n_local_, list_start_.data(), device_neighbor_.data(), arrival,
+                                   n_cells, part_code_.data()),
+                   what);
+    context_.check(call.transpose(context_.stream(), 2 * n_cells, n_local_, part_code_.data(), cell_start_.data(),
+                                  row_order_.data(), scratch_.data()),
+                   what);
+    std::int64_t n_inner = 0;
+    context_.check(call.to_host(context_.stream(), &n_inner, cell_start_.data() + n_cells, sizeof n_inner), what);
+    context_.synchronize();
+    n_inner_ = static_cast<int>(n_inner);
+    is_ordered_ = true;
 }
 
 /// The same edges by their neighbour.

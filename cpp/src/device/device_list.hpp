@@ -12,6 +12,9 @@
 
 namespace qdml {
 
+/// Rows by what they wait for: `inner` ones have no neighbours among the atoms of other ranks.
+enum class Part { all, inner, outer };
+
 template <class real>
 class DeviceList {
 public:
@@ -26,6 +29,11 @@ public:
     bool makes_same_edges(const DeviceList& other) const;
     /// Arrays over edges are for these rows from now on; their vectors, or all positions, are copied to the device.
     void hold(const Graph& graph, int first, int last);
+    /// Divide the rows of this list; arrival: Routes::arrival, on the device.
+    void put_inner_first(const int* arrival);
+    /// Rows of messages() from now on, where all are held.
+    void choose(Part part) noexcept { part_ = part; }
+    Part part() const noexcept { return part_; }
     /// Throw the Error `graph_invalid` that says what is wrong with edge e of the list.
     [[noreturn]] void explain(const Graph& graph, std::int64_t e) const;
     /// Rows of owners of the ghosts, or null.
@@ -48,6 +56,8 @@ public:
     DeviceEdges<real> edges(double* atom_energy) const;
     DeviceForces<real> forces(double* row_virial, double* force, double* atom_virial) const;
     DeviceMessages<real> messages(const real* table, std::int64_t n_knots, int n_blocks, bool by_species) const;
+    int first_held() const noexcept { return first_; }
+    int n_held_rows() const noexcept { return last_ - first_; }
     EdgeGradient<real>* gradient() const { return gradient_.data() - first_edge_; }
     const std::int64_t* list_start() const noexcept { return list_start_.data(); }
     const std::int64_t* row_end() const noexcept { return row_end_.data(); }
@@ -86,7 +96,11 @@ private:
     std::int64_t n_zbl_ = 0;
     DeviceBuffer<int> device_species_, order_, device_neighbor_, incoming_, scratch_, bad_edge_;
     DeviceBuffer<std::int64_t> list_start_, incoming_start_, row_end_;
-    DeviceBuffer<int> owner_, row_order_, cell_, cell_atoms_;
+    DeviceBuffer<int> owner_, row_order_, cell_, cell_atoms_, part_code_;
+    int n_cells_ = 1;          ///< numbers in cell_, if the list was made here
+    bool is_ordered_ = false;  ///< row_order_ is of this list
+    int n_inner_ = 0;          ///< the first of them
+    Part part_ = Part::all;
     DeviceBuffer<std::int64_t> cell_start_;
     PinnedBuffer<double> staged_;
     DeviceBuffer<double> vector_, position_, distance_;

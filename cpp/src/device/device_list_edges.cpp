@@ -94,11 +94,17 @@ template <class real>
 DeviceMessages<real> DeviceList<real>::messages(const real* table, std::int64_t n_knots, int n_blocks,
                                                 bool by_species) const {
     const int* other = by_species ? other_species_.data() : other_.data();
-    return {{list_start_.data(), other - first_edge_, record_.data() - first_edge_, table, n_knots, n_blocks},
-            row_end_.data(),
-            first_,
-            last_ - first_,
-            is_made_ && last_ - first_ == n_local_ ? row_order_.data() : nullptr};
+    DeviceMessages<real> m = {{list_start_.data(), other - first_edge_, record_.data() - first_edge_, table, n_knots,
+                               n_blocks},
+                              row_end_.data(),
+                              first_,
+                              last_ - first_,
+                              nullptr};
+    if (!is_ordered_ || last_ - first_ != n_local_) return m;
+    m.order = row_order_.data() + (part_ == Part::outer ? n_inner_ : 0);
+    if (part_ == Part::inner) m.n_rows = n_inner_;
+    if (part_ == Part::outer) m.n_rows = n_local_ - n_inner_;
+    return m;
 }
 
 template <class real>
@@ -120,7 +126,7 @@ template <class real>
 std::int64_t DeviceList<real>::bytes() const noexcept {
     return device_species_.bytes() + order_.bytes() + device_neighbor_.bytes() + incoming_.bytes() + scratch_.bytes() +
            list_start_.bytes() + incoming_start_.bytes() + row_end_.bytes() + owner_.bytes() + row_order_.bytes() +
-           cell_.bytes() + cell_atoms_.bytes() + cell_start_.bytes() + vector_.bytes() + position_.bytes() +
+           cell_.bytes() + cell_atoms_.bytes() + part_code_.bytes() + cell_start_.bytes() + vector_.bytes() + position_.bytes() +
            distance_.bytes() + slot_.bytes() + other_.bytes() + other_species_.bytes() + record_.bytes() +
            gradient_.bytes();
 }

@@ -137,25 +137,28 @@ void DevicePaths<real>::clear_moments() {
 
 template <class real>
 void DevicePaths<real>::finish(EdgeGradient<real>* gradient) {
-    do_it(kernels_.path_finish(stream(), messages(0, weights_.layers[0].paths[0]), moments(), gradient),
-          "gradients of edges");
+    DeviceMessages<real> all = messages(0, weights_.layers[0].paths[0]);
+    all.first = list().first_held();
+    all.n_rows = list().n_held_rows();
+    do_it(kernels_.path_finish(stream(), all, moments(), gradient), "gradients of edges");
 }
 
 template <class real>
 void DevicePaths<real>::backward(std::size_t t, EdgeGradient<real>* gradient) {
     const auto& layer = weights_.layers[t];
-    const DeviceMessages<real> held = messages(t, layer.paths[0]);
-    const std::int64_t width = layer.message.width;
-    clear_moments();
-    do_it(context().call().fill(stream(), arrays_->work.data() + held.first * width, 0,
-                               static_cast<std::size_t>(held.n_rows * width) * sizeof(real)),
-          "clearing memory of the device");
+    const std::int64_t width = layer.message.width, n_rows = list().n_held_rows();
+    if (list().part() != Part::outer) {
+        clear_moments();
+        do_it(context().call().fill(stream(), arrays_->work.data() + list().first_held() * width, 0,
+                                    static_cast<std::size_t>(n_rows * width) * sizeof(real)),
+              "clearing memory of the device");
+    }
     for (const auto& path : layer.paths) {
         do_it(kernels_.path_backward(stream(), place(t, path), messages(t, path), this->senders(t),
                                      this->sum_gradients(t), arrays_->work.data(), moments()),
               "gradients of messages");
     }
-    finish(gradient);
+    if (list().part() != Part::inner) finish(gradient);
 }
 
 template <class real>

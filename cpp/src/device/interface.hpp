@@ -18,7 +18,7 @@
 namespace qdml {
 
 /// Changes whenever anything in this header does.
-constexpr int kDeviceInterface = 5;
+constexpr int kDeviceInterface = 6;
 /// The one exported symbol, a function of type DeviceEntry.
 constexpr const char* kDeviceEntry = "qdml_device_interface";
 
@@ -194,6 +194,10 @@ struct DeviceKernels {
     int (*nearest)(void* stream, const DeviceEdges<real>&, double* distance, int* row);
     /// Row g of `to` = row owner[g] of `from`; untouched where that is negative.
     int (*copy_rows)(void* stream, int n_ghost, int width, const int* owner, const real* from, real* to);
+    /// Row k of `out` [n] = row index[k] in 16 bits a value (short_rows.hpp), RowShape::bytes() each.
+    int (*shorten_rows)(void* stream, int n, int width, const int* index, const real* rows, void* out);
+    /// Row g of `rows` = what arrived as row arrival[g] of `in`; untouched where that is negative.
+    int (*lengthen_rows)(void* stream, int n_ghost, int width, const int* arrival, const void* in, real* rows);
     /// out row = factor[row] · in row.
     int (*scale_rows)(void* stream, std::int64_t n_rows, int width, const double* factor, const real* in, real* out);
     /// row += sign · factor[row] · in row.
@@ -240,6 +244,9 @@ struct DeviceInterface {
     /// start [n_local + 1] of the rows, then the neighbours in them.
     int (*count_neighbors)(void* stream, const DeviceNeighbors&, std::int64_t* start);
     int (*fill_neighbors)(void* stream, const DeviceNeighbors&, const std::int64_t* start, int* neighbor);
+    /// code[i] += n_cells for the rows i that have a neighbour n_local + g with arrival[g] >= 0.
+    int (*mark_outer)(void* stream, int n_local, const std::int64_t* start, const int* neighbor, const int* arrival,
+                      int n_cells, int* code);
     /// totals [kTotals] of atom energies and row virials; partial [kPartialSums][kTotals] scratch.
     int (*totals)(void* stream, int n_local, const double* atom_energy, const double* row_virial, double* partial,
                   double* totals);

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: MIT
+/// Rows between ranks by Routes: images, rows for several ghosts, rows that need none, 16 bits, device memory.
+#include <doctest/doctest.h>
+
+#include <condition_variable>
+#include <limits>
+#include <mutex>
+#include <set>
+#include <thread>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "device_engine.hpp"
+#include "domains.hpp"
+#include "path_model.hpp"
+#include "short_rows.hpp"
+
+using qdml::Engine;
+using qdml::Halo;
+using qdml::Precision;
+using namespace qdml_test;
+
+namespace {
+
+/// The rows that all ranks sent last, and who has read them.
+struct Board {
+    explicit Board(std::size_t n) : rows(n) {}
+    std::vector<const char*> rows;
+    std::size_t posted = 0, done = 0;
+    int round = 0;
+    std::mutex mutex;
+    std::condition_variable changed;
+};
+
+/// Routes of one of several domains, and transport between threads. Arrays are undefined whenever the engine must not use
+/// what is in them.
+class RoutedExchange : public qdml::Exchange {
+public:
+    RoutedExchange(Board& board, const std::vector<Domain>& domains, std::size_t me, std::int64_t number)
+        : board_(board), me_(me) {
+        std::map<int, std::pair<std::size_t, int>> home;  // of an atom: rank and row
+        for (std::size_t rank = 0; rank < domains.size(); ++rank) {
+            for (int i = 0; i < domains[rank].n_local; ++i) home[domains[rank].owner[std::size_t(i)]] = {rank, i};
+        }
+        // what every rank needs of every other; a row comes once for all its images
+        std::vector<std::vector<std::vector<int>>> wanted(domains.size());
+        for (std::size_t rank = 0; rank < domains.size(); ++rank) {
+            const Domain& d = domains[rank];
+            std::set<std::pair<std::size_t, int>> rows;
+            for (std::size_t g = std::size_t(d.n_local); g < d.owner.size(); ++g) rows.insert(home[d.owner[g]]);
+            wanted[rank].resize(domains.size());
+            for (const auto& row : rows) {
+                if (row.first != rank) wanted[rank][row.first].push_back(row.second);
+            }
+        }
+        routes_.number = number;
+        std::map<std::pair<std::size_t, int>, int> place;
+        for (std::size_t from = 0; from < domains.size(); ++from) {
+            int first = 0;  // of our rows in what `from` sends
+            for (std::size_t to = 0; to < me; ++to) first += int(wanted[to][from].size());
+            for (const int row : wanted[me][from]) {
+                place[{from, row}] = routes_.n_received++;
+                source_.emplace_back(from, first++);
+            }
+            const auto& to_there = wanted[from][me];
+            routes_.sent.insert(routes_.sent.end(), to_there.begin(), to_there.end());
+        }
+        const Domain& d = domains[me];
+        for (std::size_t g = std::size_t(d.n_local); g < d.owner.size(); ++g) {
+            const auto row = home[d.owner[g]];
+            routes_.owner.push_back(row.first == me ? row.second : -1);
+            routes_.arrival.push_back(row.first == me ? -1 : place[row]);
+        }
+    }
+
+    const qdml::Routes& routes() const override { return routes_; }
+    Halo halo() const override { return used_halo; }
+    bool takes_device_memory() const override { return from_device; }
+
+    void start(const void* sent, void* received, const qdml::RowShape& row) override {
+        bytes_ = std::size_t(row.bytes());
+        received_ = static_cast<char*>(received);
+        std::fill_n(received_, bytes_ * source_.size(), '\xff');
+        std::unique_lock<std::mutex> lock(board_.mutex);
+        board_.rows[me_] = static_cast<const char*>(sent);
+        ++board_.posted;
+        ++n_started;
+        board_.changed.notify_all();
+    }
+
+    void finish() override {
+        std::unique_lock<std::mutex> lock(board_.mutex);
+        board_.changed.wait(lock, [&] { return board_.posted == board_.rows.size(); });
+        for (std::size_t k = 0; k < source_.size(); ++k) {
+            const char* row = board_.rows[source_[k].first] + bytes_ * std::size_t(source_[k].second);
+            std::copy_n(row, bytes_, received_ + k * bytes_);
+        }
+        if (++board_.done == board_.rows.size()) {
+            board_.posted = board_.done = 0;
+            ++board_.round;
+            board_.changed.notify_all();
+        } else {
+            board_.changed.wait(lock, [&, round = board_.round] { return board_.round != round; });
+        }
+    }
+
+    Halo used_halo = Halo::full;
+    bool from_device = false;
+    int n_started = 0;
+
+private:
+    Board& board_;
+    std::size_t me_, bytes_ = 0;
+    qdml::Routes routes_;
+    std::vector<std::pair<std::size_t, int>> source_;  ///< rank and place of each row that arrives
+    char* received_ = nullptr;
+};
+
+/// Long enough for rows that need nothing from other ranks, sorted along its axis so that they are whole tiles.
+Structure rod(unsigned seed) {
+    std::mt19937 generator(seed);
+    std::uniform_real_distribution<double> uniform(0.0, 1.0);
+    Structure s;
+    const double cell[9] = {150, 0, 0, 0, 6.5, 0, 0, 0, 6.5};
+    std::copy_n(cell, 9, s.cell);
+    std::vector<std::array<double, 3>> x;
+    while (x.size() < 320) {
+        const std::array<double, 3> at = {cell[0] * uniform(generator), cell[4] * uniform(generator),
+                                          cell[8] * uniform(generator)};
+        const bool is_free = std::none_of(x.begin(), x.end(), [&](const auto& other) {
+            double squared = 0;
+            for (std::size_t k = 0; k < 3; ++k) {
+                const double d = std::remainder(at[k] - other[k], cell[4 * k]);
+                squared += d * d;
+            }
+            return squared < 1.3 * 1.3;
+        });
+        if (is_free) x.push_back(at);
+    }
+    std::sort(x.begin(), x.end());
+    for (const auto& at : x) {
+        s.positions.insert(s.positions.end(), at.begin(), at.end());
+        s.species.push_back(s.n() % 3);
+    }
+    return s;
+}
+
+struct Way {
+    bool on_device, from_device;
+    Halo halo;
+    bool in_chunks = false;
+};
+
+/// Results of all ranks for two structures in turn, so that what an array holds is another structure's.
+std::vector<qdml::Result> results_of(const std::string& file, Precision precision, const Way& way) {
+    std::vector<qdml::Result> results(6);
+    std::vector<Engine> engines;
+    for (int rank = 0; rank < 3; ++rank) {
+        engines.push_back(way.on_device ? device_engine(file, precision) : Engine(file, precision));
+    }
+    for (std::size_t turn = 0; turn < 3; ++turn) {  // the first two, and the first again
+        const auto s = rod(turn == 1 ? 17 : 16);
+        const auto domains = three_domains(s, s.neighbors(4.0));
+        Board board(3);
+        std::vector<std::thread> ranks;
+        for (std::size_t rank = 0; rank < 3; ++rank) {
+            ranks.emplace_back([&, rank] {
+#ifdef _OPENMP
+                omp_set_num_threads(1);
+#endif
+                RoutedExchange exchange(board, domains, rank, std::int64_t(turn));
+                exchange.used_halo = way.halo;
+                exchange.from_device = way.from_device;
+                // centroid virials, which cost the emulation four times as much, by one of its ways
+                const qdml::Request request = {true, true, !way.in_chunks && way.on_device == way.from_device};
+                if (way.in_chunks) {  // refused before anything is sent
+                    const std::int64_t least = least_limit(engines[rank], [&] {
+                        engines[rank].compute(domains[rank].graph(), request, &exchange, results[rank]);
+                    });
+                    engines[rank].set_memory_limit(least + least / 20);
+                }
+                engines[rank].compute(domains[rank].graph(), request, &exchange, results[3 * (turn % 2) + rank]);
+                if (turn == 2) {  // once more, as a step that was recorded
+                    engines[rank].compute(domains[rank].graph(), request, &exchange, results[rank]);
+                }
+            });
+        }
+        for (auto& rank : ranks) rank.join();
+    }
+    return results;
+}
+
+/// The same through WholeRows, where all ghosts arrive and nothing is done meanwhile that another rank could disturb.
+std::vector<qdml::Result> expected_of(const std::string& file, Precision precision, bool on_device) {
+    std::vector<qdml::Result> results(6);
+    for (std::size_t turn = 0; turn < 2; ++turn) {
+        const auto s = rod(turn == 1 ? 17 : 16);
+        const auto domains = three_domains(s, s.neighbors(4.0));
+        Meeting meeting(3, s.n());
+        std::vector<Engine> engines;
+        for (int rank = 0; rank < 3; ++rank) {
+            engines.push_back(on_device ? device_engine(file, precision) : Engine(file, precision));
+        }
+        std::vector<std::thread> ranks;
+        for (std::size_t rank = 0; rank < 3; ++rank) {
+            ranks.emplace_back([&, rank] {
+#ifdef _OPENMP
+                omp_set_num_threads(1);
+#endif
+                ThreadExchange exchange(meeting, domains[rank]);
+                engines[rank].compute(domains[rank].graph(), {true, true, true}, &exchange, results[3 * turn + rank]);
+            });
+        }
+        for (auto& rank : ranks) rank.join();
+    }
+    return results;
+}
+
+void check_same(const std::vector<qdml::Result>& found, const std::vector<qdml::Result>& expected) {
+    for (std::size_t k = 0; k < found.size(); ++k) {
+        CAPTURE(k);
+        CHECK(found[k].energy == expected[k].energy);
+        CHECK(found[k].force == expected[k].force);
+        CHECK(found[k].atom_energy == expected[k].atom_energy);
+        CHECK(found[k].atom_virial == expected[k].atom_virial);
+        if (!found[k].centroid_virial.empty()) CHECK(found[k].centroid_virial == expected[k].centroid_virial);
+    }
+}
+
+double worst_force(const std::vector<qdml::Result>& a, const std::vector<qdml::Result>& b) {
+    double most = 0;
+    for (std::size_t k = 0; k < a.size(); ++k) most = std::max(most, difference(a[k].force, b[k].force));
+    return most;
+}
+
+}  // namespace
+
+TEST_CASE("the rods have rows of every kind") {
+    const auto s = rod(16);
+    const auto domains = three_domains(s, s.neighbors(4.0));
+    Board board(3);
+    const RoutedExchange exchange(board, domains, 0, 0);
+    const auto& routes = exchange.routes();
+    const auto n = [](const std::vector<int>& rows) {
+        return std::count_if(rows.begin(), rows.end(), [](int row) { return row >= 0; });
+    };
+    CHECK(n(routes.owner) > 50);
+    CHECK(n(routes.arrival) > routes.n_received);  // images share
+    CHECK(routes.sent.size() > 10);
+    CHECK(routes.sent.size() < std::size_t(domains[0].n_local));
+    const Domain& d = domains[0];
+    int n_inner_tiles = 0, n_tiles = 0;  // of 48 rows, as on the CPU
+    for (int first = 0; first < d.n_local; first += 48, ++n_tiles) {
+        const int last = std::min(first + 48, d.n_local);
+        n_inner_tiles += std::none_of(
+            d.neighbor.begin() + d.row_start[std::size_t(first)], d.neighbor.begin() + d.row_start[std::size_t(last)],
+            [&](int j) { return j >= d.n_local && routes.arrival[std::size_t(j - d.n_local)] >= 0; });
+    }
+    CHECK(n_inner_tiles > 0);
+    CHECK(n_inner_tiles < n_tiles);
+    CHECK(domains[1].n_local == 0);
+}
+
+TEST_CASE("rows that travel by routes give the bits of those that all go by hand, on CPUs") {
+    for (const bool paths : {false, true}) {
+        for (const auto precision : {Precision::float64, Precision::mixed}) {
+            CAPTURE(paths);
+            const TemporaryFile file("routes.qdml");
+            Options o;
+            o.message_channels = 16;
+            write_model(file.path, paths, o);
+            const auto expected = expected_of(file.path, precision, false);
+            check_same(results_of(file.path, precision, {false, false, Halo::full}), expected);
+            if (precision == Precision::float64) continue;
+            const auto rounded = results_of(file.path, precision, {false, false, Halo::int16});
+            const double error = worst_force(rounded, expected);
+            CHECK(error > 1e-6);
+            CHECK(error < 5e-3);
+        }
+    }
+}
+
+TEST_CASE("rows that travel by routes give the same bits on devices, from their memory too") {
+    for (const bool paths : {false, true}) {
+        CAPTURE(paths);
+        const TemporaryFile file("routes-device.qdml");
+        Options o;
+        o.message_channels = 16;
+        o.layers = 2;
+        write_model(file.path, paths, o);
+        const auto expected = expected_of(file.path, Precision::mixed, true);
+        check_same(results_of(file.path, Precision::mixed, {true, false, Halo::full}), expected);
+        if (is_emulated()) {  // one process: on a card, host threads could not copy device memory
+            check_same(results_of(file.path, Precision::mixed, {true, true, Halo::full}), expected);
+        }
+        const auto rounded = results_of(file.path, Precision::mixed, {true, false, Halo::int16});
+        const auto on_cpu = results_of(file.path, Precision::mixed, {false, false, Halo::int16});
+        CHECK(worst_force(rounded, expected) > 1e-6);
+        CHECK(worst_force(rounded, on_cpu) < 5e-3);
+    }
+}
+
+TEST_CASE("in chunks rows by routes change forces by rounding only") {
+    const TemporaryFile file("routes-chunks.qdml");
+    Options o;
+    o.message_channels = 16;
+    write_random_model(file.path, o);
+    for (const bool on_device : {false, true}) {
+        CAPTURE(on_device);
+        const auto expected = results_of(file.path, Precision::float64, {on_device, false, Halo::full});
+        const auto found = results_of(file.path, Precision::float64, {on_device, false, Halo::full, true});
+        CHECK(worst_force(found, expected) < 1e-10);
+        CHECK(worst_force(found, expected) > 0);
+    }
+}
+
+TEST_CASE("routes that do not belong to the graph are refused") {
+    struct Wrong : qdml::Exchange {
+        const qdml::Routes& routes() const override { return wrong; }
+        void start(const void*, void*, const qdml::RowShape&) override { FAIL("started"); }
+        void finish() override {}
+        qdml::Routes wrong;
+    };
+    const TemporaryFile file("routes-wrong.qdml");
+    write_random_model(file.path, {});
+    Engine engine(file.path);
+    const int species[2] = {0, 1};
+    const std::int64_t row_start[2] = {0, 1};
+    const int neighbor[1] = {1};
+    const double vector[3] = {2, 0, 0};
+    const auto refusal = [&](std::vector<int> arrival, std::vector<int> owner, std::vector<int> sent) {
+        Wrong exchange;
+        exchange.wrong = {0, std::move(sent), 1, std::move(arrival), std::move(owner)};
+        qdml::Result result;
+        try {
+            engine.compute({1, 2, species, row_start, neighbor, vector}, {}, &exchange, result);
+        } catch (const qdml::Error& error) {
+            CHECK(error.code() == "graph_invalid");
+            return std::string(error.what());
+        }
+        return std::string();
+    };
+    CHECK(refusal({}, {}, {0}).find("routes to 0 ghosts, the graph has 1") != std::string::npos);
+    CHECK(refusal({1}, {-1}, {0}).find("ghost 1 is to get arrived row 1 of 1") != std::string::npos);
+    CHECK(refusal({-1}, {1}, {0}).find("or local row 1 of 1") != std::string::npos);
+    CHECK(refusal({0}, {-1}, {1}).find("sends row 1") != std::string::npos);
+}
+
+TEST_CASE("rows in 16 bits: half a step off at most, nothing made of nothing") {
+    const auto travelled = [](std::vector<float> row) {
+        float scale = 0;
+        for (const float x : row) scale = qdml::larger(scale, std::fabs(x));
+        const float steps = qdml::short_steps(scale);
+        for (float& x : row) x = qdml::lengthen(qdml::shorten(x, steps), scale);
+        return row;
+    };
+    const std::vector<float> row = {0.0F, -3.25F, 1e-5F, 2.0F, 3.2499F};
+    const auto found = travelled(row);
+    for (std::size_t k = 0; k < row.size(); ++k) CHECK(std::fabs(found[k] - row[k]) <= 0.51F * 3.25F / 32767.0F);
+    CHECK(found[1] == -3.25F);
+    CHECK(travelled({0.0F, -0.0F}) == std::vector<float>{0.0F, 0.0F});
+    CHECK(travelled({1e-36F, 1e-37F}) == std::vector<float>{0.0F, 0.0F});
+    const float infinite = std::numeric_limits<float>::infinity(), undefined = std::nanf("");
+    for (const auto& bad : {std::vector<float>{1.0F, infinite}, {undefined, 1.0F}, {1.0F, undefined, 2.0F}}) {
+        for (const float x : travelled(bad)) CHECK(std::isnan(x));
+    }
+}
