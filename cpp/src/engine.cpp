@@ -128,8 +128,8 @@ void check_routes(const Graph& graph, const Routes& routes) {
     }
     for (std::size_t g = 0; g < n_ghost; ++g) {
         if (!is_row(routes.arrival[g], -1, routes.n_received) || !is_row(routes.owner[g], -1, graph.n_local)) {
-            throw Error("graph_invalid", "ghost " + std::to_string(graph.n_local + std::int64_t(g)) + " is to get arrived row " +
-                                             std::to_string(routes.arrival[g]) + " of " +
+            throw Error("graph_invalid", "ghost " + std::to_string(graph.n_local + std::int64_t(g)) +
+                                             " is to get arrived row " + std::to_string(routes.arrival[g]) + " of " +
                                              std::to_string(routes.n_received) + ", or local row " +
                                              std::to_string(routes.owner[g]) + " of " +
                                              std::to_string(graph.n_local));

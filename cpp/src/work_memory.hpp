@@ -47,9 +47,9 @@ public:
     std::int64_t estimate(std::int64_t n_local, std::int64_t n_total,
                           std::int64_t n_edges) const noexcept;
     /// Rows of the passes over the edges: boundaries of chunks of whole tiles that fit the limit,
-    /// [0, n_local] where all edges do; `travelling` is what rows on their way take. Gives back arrays that another system left too large. Throws
-    /// Error `memory_limit` when not even one tile fits, or when centroid virials are asked for, which
-    /// need all edges at once.
+    /// [0, n_local] where all edges do; `travelling` is what rows on their way take, bytes. Gives back
+    /// arrays that another system left too large. Throws Error `memory_limit` when not even one tile
+    /// fits, or when centroid virials are asked for, which need all edges at once.
     std::vector<int> divide(const Graph& graph, bool centroid_virial, std::int64_t travelling,
                             Workspace<real>& work) const;
     /// Bytes of rows that an exchange sends and receives.

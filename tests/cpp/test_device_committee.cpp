@@ -4,10 +4,12 @@
 
 #include <limits>
 #include <numeric>
+#include <thread>
 
 #include "device_engine.hpp"
 #include "members.hpp"
 #include "qdml/committee.hpp"
+#include "routed_exchange.hpp"
 
 using qdml::Committee;
 using qdml::Device;
@@ -147,4 +149,38 @@ TEST_CASE("a bad edge is found by the first member, and the committee goes on af
                          qdml::Error);
     committee.compute(domain.graph(), {true}, nullptr, 0, 2, after);
     check_same(after[1], before[1]);
+}
+
+TEST_CASE("committees on three ranks, one of them without atoms, exchange the rows of every member") {
+    for (const bool paths : {false, true}) {
+        CAPTURE(paths);
+        const Members members(paths);
+        const std::vector<std::string> files = {members.paths[0], members.paths[1], members.paths[3]};
+        const auto s = random_structure(24, 95);
+        const auto domains = three_domains(s, s.neighbors(4.0));
+        REQUIRE(domains[1].n_local == 0);
+        std::vector<Committee> committees;
+        std::vector<Engine> alone;
+        for (int rank = 0; rank < 3; ++rank) {
+            committees.push_back(device_committee(files, Precision::mixed));
+            for (const auto& file : files) alone.push_back(device_engine(file, Precision::mixed));
+        }
+        std::vector<std::vector<qdml::Result>> found(3);
+        std::vector<qdml::Result> expected(9);
+        Board together(3), apart(3);
+        const qdml::Request request = {true, true};
+        std::vector<std::thread> ranks;
+        for (std::size_t rank = 0; rank < 3; ++rank) {
+            ranks.emplace_back([&, rank] {
+                const qdml::Graph graph = domains[rank].graph();
+                RoutedExchange exchange(together, domains, rank, 5), other(apart, domains, rank, 5);
+                for (int step = 0; step < 2; ++step) committees[rank].compute(graph, request, &exchange, 0, 3, found[rank]);
+                for (std::size_t m = 0; m < 3; ++m) {
+                    alone[3 * rank + m].compute(graph, request, &other, expected[3 * rank + m]);
+                }
+            });
+        }
+        for (auto& rank : ranks) rank.join();
+        for (std::size_t k = 0; k < 9; ++k) check_same(found[k / 3][k % 3], expected[k]);
+    }
 }

@@ -180,8 +180,8 @@ void DeviceEvaluator<real>::evaluate(const Graph& graph, const Request& request,
         segments_.add([=, &rows, width = travelling_width] { unpack_rows(rows, width, *exchange); });
         travelling = nullptr;
     };
-    // One pass over all rows, those without edges to other ranks while rows travel. In chunks each pass makes its edges and, with `gradient`, turns their gradients into
-    // forces; ZBL belongs to the one of layer 0.
+    // One pass over all rows, those without edges to other ranks while rows travel. In chunks each pass makes its edges
+    // and, with `gradient`, turns their gradients into forces; ZBL belongs to the one of layer 0.
     const auto pass = [&](bool gradient, bool pairs, const auto& body) {
         if (whole && travelling != nullptr) {
             const auto add = [&](Part part) {

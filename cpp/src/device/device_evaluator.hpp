@@ -65,8 +65,8 @@ protected:
     virtual void gate_backward(std::size_t t) = 0;
     /// From dE/dz to G as the kernels want it.
     virtual void out_backward(std::size_t t) { run(stages_[t].z_to_gradient); }
-    /// Layer t >= 1 from G of the receivers, for the chosen rows that are held: edge gradients, and dE/dH to work_. Called
-    /// for all rows, or for the inner and then the outer ones.
+    /// Layer t >= 1 from G of the receivers, for the chosen rows that are held: edge gradients, and dE/dH to work_.
+    /// Called for all rows, or for the inner and then the outer ones.
     virtual void backward(std::size_t t, EdgeGradient<real>* gradient) = 0;
     /// Layer 0 from its G in work_, for the held rows: edge gradients.
     virtual void first_gradient(EdgeGradient<real>* gradient) = 0;
