@@ -1,10 +1,10 @@
 """Make a shipped potential of a fitted one: thinner radial tables, and the reference set beside it.
 
 Usage: python ship.py fitted.qdml SHIPPED.qdml THINNING archive.extxyz.xz
-THINNING is 1 (tables as they are) or a divisor of the number of knots, for files of kind
-clebsch-gordan, whose tables are most of the file. Prints the largest change of a force that it
-makes on held-out frames; writes SHIPPED.reference.extxyz, what the shipped file gives for five
-frames, which a test recomputes.
+THINNING is 1 (the file as it is) or a divisor of the number of knots, for files of kind
+clebsch-gordan, whose tables are most of the file; all numbers then become fp32, in which they were
+fitted. Prints the largest changes that it makes on held-out frames; writes
+SHIPPED.reference.extxyz, what the shipped file gives for five frames, which a test recomputes.
 """
 # SPDX-License-Identifier: MIT
 
@@ -27,7 +27,7 @@ N_REFERENCE = 5
 def thinned(
     document: dict[str, Any], tensors: dict[str, np.ndarray], step: int
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Document and tensors with every `step`-th knot of the radial tables.
+    """Document and tensors in fp32 with every `step`-th knot of the radial tables.
 
     A table [K + 1, 2, n] holds values and derivatives times the spacing at the knots.
     """
@@ -39,6 +39,7 @@ def thinned(
         table = tensors[name][::step].copy()
         table[:, 1] *= step
         fewer[name] = table
+    fewer = {name: tensor.astype(np.float32) for name, tensor in fewer.items()}
     architecture = {**document["architecture"], "knots": knots // step}
     # the proof of the fit was over the file before
     return {**document, "architecture": architecture, "proof": None}, fewer
@@ -67,11 +68,13 @@ def main(fitted: str, shipped: str, step: int, archive: str) -> None:
     write_model(shipped, document, tensors)
     before, after = (Calculator(path, precision="double") for path in (fitted, shipped))
     held_out = [f for f in ase.io.read(archive, ":") if f.info["split"] == "test"]
-    changes = [
-        np.abs(evaluated(f, before).get_forces() - evaluated(f, after).get_forces()).max()
-        for f in held_out
-    ]
-    print(f"{shipped}: forces change by at most {1000 * max(changes):.2f} meV/A")
+    pairs = [(evaluated(f, before), evaluated(f, after)) for f in held_out]
+    forces = max(np.abs(a.get_forces() - b.get_forces()).max() for a, b in pairs)
+    energies = max(
+        abs(a.get_potential_energy() - b.get_potential_energy()) / len(a) for a, b in pairs
+    )
+    changes = f"{1000 * forces:.2f} meV/A, {1000 * energies:.3f} meV/atom"
+    print(f"{shipped}: changes of at most {changes}")
     by_origin = {f.info["origin"]: f for f in held_out}
     frames = [evaluated(f, after) for f in list(by_origin.values())[:N_REFERENCE]]
     ase.io.write(Path(shipped).with_suffix(".reference.extxyz"), frames)
