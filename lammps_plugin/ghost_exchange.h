@@ -37,6 +37,7 @@ public:
     qdml::Halo halo() const override { return halo_; }
     bool takes_device_memory() const override { return takes_device_memory_; }
     void start(const void* sent, void* received, const qdml::RowShape& row) override;
+    void progress() override;
     void finish() override;
 
     /// Callbacks of the pair style for find_routes. `buffer` [n][2]; returns the doubles written.

@@ -91,6 +91,9 @@ void CpuEvaluator<real>::for_tiles(const Graph& graph, const Rows& rows, bool ne
         if (which != Tiles::all && (work_->waits[static_cast<std::size_t>(index)] != 0) != (which == Tiles::outer)) {
             continue;
         }
+        if (which == Tiles::inner && this_thread() == 0) {
+            work_->ghosts.progress();
+        }
         Scratch<real>& scratch = *work_->scratch[static_cast<std::size_t>(this_thread())];
         const Tile tile = make_tile(graph, rows, index, size, shape_.n_species, scratch);
         if (new_edges) {

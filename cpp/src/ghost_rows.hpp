@@ -16,6 +16,7 @@ public:
     bool is_waiting() const noexcept { return exchange_ != nullptr; }
     /// Ghosts that arrive while rows are on their way.
     const Routes& routes() const { return exchange_->routes(); }
+    void progress() { exchange_->progress(); }
     /// Wait for them and fill the ghosts; nothing where none are on their way.
     void finish();
     /// An evaluation broke off between start and finish.

@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include "domains.hpp"
@@ -75,8 +76,13 @@ public:
         std::unique_lock<std::mutex> lock(board_.mutex);
         board_.rows[me_] = static_cast<const char*>(sent);
         ++board_.posted;
-        ++n_started;
+        caller_ = std::this_thread::get_id();
         board_.changed.notify_all();
+    }
+
+    void progress() override {
+        CHECK(std::this_thread::get_id() == caller_);
+        ++n_asked;
     }
 
     void finish() override {
@@ -97,7 +103,7 @@ public:
 
     qdml::Halo used_halo = qdml::Halo::full;
     bool from_device = false;
-    int n_started = 0;
+    int n_asked = 0;  ///< times that progress was called
 
 private:
     Board& board_;
@@ -105,6 +111,7 @@ private:
     qdml::Routes routes_;
     std::vector<std::pair<std::size_t, int>> source_;  ///< rank and place of each row that arrives
     char* received_ = nullptr;
+    std::thread::id caller_;
 };
 
 }  // namespace qdml_test

@@ -85,6 +85,8 @@ std::vector<qdml::Result> results_of(const std::string& file, Precision precisio
                     engines[rank].set_memory_limit(least + least / 20);
                 }
                 engines[rank].compute(domains[rank].graph(), request, &exchange, results[3 * (turn % 2) + rank]);
+                const bool has_inner_tiles = !way.on_device && !way.in_chunks && domains[rank].n_local > 0;
+                CHECK((exchange.n_asked > 0) == has_inner_tiles);
                 if (turn == 2) {  // once more, as a step that was recorded
                     engines[rank].compute(domains[rank].graph(), request, &exchange, results[rank]);
                 }

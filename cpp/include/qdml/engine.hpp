@@ -140,6 +140,8 @@ public:
     /// finish() returns. Called the same number of times, with the same rows and in the same order on every rank, also
     /// on ranks without atoms or edges.
     virtual void start(const void* sent, void* received, const RowShape& row) = 0;
+    /// Called now and then while rows travel, by the thread that called compute: many a transport moves only when asked.
+    virtual void progress() {}
     virtual void finish() = 0;
 };
 
