@@ -95,7 +95,8 @@ def main() -> None:
                 f"{row['pair_seconds'] / row['loop_seconds']:.0%}, neighbour lists "
                 f"{row['neigh_seconds'] / row['loop_seconds']:.0%}; peak memory per rank "
                 + ", ".join(f"{x:.0f} MB" for x in row["peak_mb_per_rank"])
-                + f"; at most {row['most_ghosts']} ghosts"
+                + f"; the busiest rank has {row['most_ghosts']} ghosts and sends "
+                f"{row['messages_per_evaluation']} messages, {row['mib_per_evaluation']} MiB a step"
             )
             if total > MEMORY_LIMIT:
                 console.print(f"more than {MEMORY_LIMIT:.0f} MB in all: too much", style="bold")

@@ -87,11 +87,14 @@ def parse(output: str) -> dict[str, Any]:
         )
         for section in ("Pair", "Neigh", "Comm")
     }
+    sent = re.findall(r"times, (\d+) messages and ([\d.]+) MiB by the busiest rank", output)[-1]
     return {
         "steps": steps,
         "loop_seconds": seconds,
         "seconds_per_step": seconds / steps,
         "most_ghosts": int(re.findall(r"a rank has at most (\d+) ghosts", output)[-1]),
+        "messages_per_evaluation": int(sent[0]),
+        "mib_per_evaluation": float(sent[1]),
         "cpu_use": float(re.findall(r"([\d.]+)% CPU use", output)[-1]) / 100,
         **{f"{k}_seconds": v for k, v in split.items()},
     }

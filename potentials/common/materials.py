@@ -107,7 +107,6 @@ def indium_phosphide() -> Plan:
             "In9P6Cl9": {"diameter": 10.0, "remove_cations": 1, "remove_anions": 1},
             "In10P6Cl12": {"diameter": 10.0, "remove_anions": 1},
             "In7P5Cl6": {"diameter": 10.0, "remove_cations": 3, "remove_anions": 2, "seed": 1},
-            "In7P6Cl3": {"diameter": 10.0, "remove_cations": 3, "remove_anions": 1},
             "In11P9Cl6": {"diameter": 11.0, "remove_cations": 2, "remove_anions": 1, "seed": 1},
             "In10P8Cl6": {"diameter": 11.0, "remove_cations": 3, "remove_anions": 2, "seed": 1},
         },
