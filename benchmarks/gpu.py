@@ -143,10 +143,9 @@ def build(session: Session) -> str:
 
 
 def contract(session: Session) -> str:
-    """The tables of tests/cpp/test_device*.cpp: results, edge cases, committees."""
-    output = session.run(
-        [session.tests, "--source-file=*test_device*.cpp"], 240, **session.variables()
-    )
+    """The tables of tests/cpp/test_device*.cpp and test_routes.cpp: results, edge cases, ranks."""
+    files = "--source-file=*test_device*.cpp,*test_routes.cpp"
+    output = session.run([session.tests, files], 240, **session.variables())
     return next(line for line in output.splitlines() if "assertions" in line).split("]")[1].strip()
 
 
