@@ -9,7 +9,11 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <thread>
 #include <tuple>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #include "qdml/whole_rows.hpp"
 #include "random_model.hpp"
@@ -135,6 +139,23 @@ inline std::vector<Domain> three_domains(const Structure& s, const qdml::Neighbo
         domains.push_back(make_domain(s, list, mine[std::size_t(rank)], rank_of, rank));
     }
     return domains;
+}
+
+/// body(rank) on three threads at once.
+template <class Body>
+void on_three_ranks(const Body& body) {
+    std::vector<std::thread> ranks;
+    for (std::size_t rank = 0; rank < 3; ++rank) {
+        ranks.emplace_back([&body, rank] {
+#ifdef _OPENMP
+            omp_set_num_threads(1);
+#endif
+            body(rank);
+        });
+    }
+    for (auto& rank : ranks) {
+        rank.join();
+    }
 }
 
 /// All ranks meet here; each waits until the owners' rows of the same call are posted.

@@ -4,11 +4,7 @@
 
 #include <limits>
 #include <numeric>
-#include <thread>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "device_engine.hpp"
 
@@ -226,19 +222,12 @@ TEST_CASE("domains with ghosts on devices equal the same domains on the CPU") {
                 references.emplace_back(file.path, Precision::float64);
                 engines.push_back(device_engine(file.path, precision));
             }
-            std::vector<std::thread> ranks;
-            for (std::size_t rank = 0; rank < 3; ++rank) {
-                ranks.emplace_back([&, rank] {
-#ifdef _OPENMP
-                    omp_set_num_threads(1);
-#endif
-                    ThreadExchange exchange(meeting, domains[rank]);
-                    references[rank].compute(domains[rank].graph(), request, &exchange, expected[rank]);
-                    engines[rank].compute(domains[rank].graph(), request, &exchange, found[rank]);
-                    engines[rank].compute(domains[rank].graph(), request, &exchange, found[rank]);  // replayed
-                });
-            }
-            for (auto& rank : ranks) rank.join();
+            on_three_ranks([&](std::size_t rank) {
+                ThreadExchange exchange(meeting, domains[rank]);
+                references[rank].compute(domains[rank].graph(), request, &exchange, expected[rank]);
+                engines[rank].compute(domains[rank].graph(), request, &exchange, found[rank]);
+                engines[rank].compute(domains[rank].graph(), request, &exchange, found[rank]);  // replayed
+            });
             CHECK(meeting.rounds() == 3 * (4 + 3));
             for (std::size_t rank = 0; rank < 3; ++rank) {
                 check_equal(found[rank], expected[rank], precision == Precision::float64 ? 1e-10 : 3e-5);

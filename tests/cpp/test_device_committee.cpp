@@ -4,7 +4,6 @@
 
 #include <limits>
 #include <numeric>
-#include <thread>
 
 #include "device_engine.hpp"
 #include "members.hpp"
@@ -169,18 +168,14 @@ TEST_CASE("committees on three ranks, one of them without atoms, exchange the ro
         std::vector<qdml::Result> expected(9);
         Board together(3), apart(3);
         const qdml::Request request = {true, true};
-        std::vector<std::thread> ranks;
-        for (std::size_t rank = 0; rank < 3; ++rank) {
-            ranks.emplace_back([&, rank] {
-                const qdml::Graph graph = domains[rank].graph();
-                RoutedExchange exchange(together, domains, rank, 5), other(apart, domains, rank, 5);
-                for (int step = 0; step < 2; ++step) committees[rank].compute(graph, request, &exchange, 0, 3, found[rank]);
-                for (std::size_t m = 0; m < 3; ++m) {
-                    alone[3 * rank + m].compute(graph, request, &other, expected[3 * rank + m]);
-                }
-            });
-        }
-        for (auto& rank : ranks) rank.join();
+        on_three_ranks([&](std::size_t rank) {
+            const qdml::Graph graph = domains[rank].graph();
+            RoutedExchange exchange(together, domains, rank, 5), other(apart, domains, rank, 5);
+            for (int step = 0; step < 2; ++step) committees[rank].compute(graph, request, &exchange, 0, 3, found[rank]);
+            for (std::size_t m = 0; m < 3; ++m) {
+                alone[3 * rank + m].compute(graph, request, &other, expected[3 * rank + m]);
+            }
+        });
         for (std::size_t k = 0; k < 9; ++k) check_same(found[k / 3][k % 3], expected[k]);
     }
 }

@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <numeric>
-#include <thread>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -62,22 +61,13 @@ TEST_CASE("three domains, one of them empty, equal the whole") {
             Meeting meeting(3, s.n());
             std::vector<qdml::Result> results(3);
             std::vector<int> widest(3);
-            std::vector<std::thread> ranks;
-            for (std::size_t rank = 0; rank < 3; ++rank) {
-                ranks.emplace_back([&, rank] {
-#ifdef _OPENMP
-                    omp_set_num_threads(1);
-#endif
-                    Engine engine(path, precision);
-                    const Domain& d = domains[rank];
-                    ThreadExchange exchange(meeting, d);
-                    engine.compute(d.graph(), request, &exchange, results[rank]);
-                    widest[rank] = exchange.widest == engine.max_exchange_width() ? 1 : 0;
-                });
-            }
-            for (auto& rank : ranks) {
-                rank.join();
-            }
+            on_three_ranks([&](std::size_t rank) {
+                Engine engine(path, precision);
+                const Domain& d = domains[rank];
+                ThreadExchange exchange(meeting, d);
+                engine.compute(d.graph(), request, &exchange, results[rank]);
+                widest[rank] = exchange.widest == engine.max_exchange_width() ? 1 : 0;
+            });
             // two layers after the first, forward and backward; the centroid virial needs one of
             // them again for x, y and z
             CHECK(meeting.rounds() == 4 + 3);
