@@ -18,15 +18,17 @@ using namespace qdml_test;
 
 namespace {
 
-/// Long enough for rows that need nothing from other ranks, sorted along its axis so that they are whole tiles.
-Structure rod(unsigned seed) {
+constexpr int kLong = 320, kShort = 120;
+
+/// Long enough for rows that need nothing from other ranks, sorted along its axis; in the long one they are whole tiles.
+Structure rod(unsigned seed, int n_atoms = kLong) {
     std::mt19937 generator(seed);
     std::uniform_real_distribution<double> uniform(0.0, 1.0);
     Structure s;
-    const double cell[9] = {150, 0, 0, 0, 6.5, 0, 0, 0, 6.5};
+    const double cell[9] = {150.0 * n_atoms / kLong, 0, 0, 0, 6.5, 0, 0, 0, 6.5};
     std::copy_n(cell, 9, s.cell);
     std::vector<std::array<double, 3>> x;
-    while (x.size() < 320) {
+    while (x.size() < std::size_t(n_atoms)) {
         const std::array<double, 3> at = {cell[0] * uniform(generator), cell[4] * uniform(generator),
                                           cell[8] * uniform(generator)};
         const bool is_free = std::none_of(x.begin(), x.end(), [&](const auto& other) {
@@ -51,6 +53,7 @@ struct Way {
     bool on_device, from_device;
     Halo halo;
     bool in_chunks = false;
+    int n_atoms = kLong;
 };
 
 /// Results of all ranks for two structures in turn, so that what an array holds is another structure's.
@@ -61,7 +64,7 @@ std::vector<qdml::Result> results_of(const std::string& file, Precision precisio
         engines.push_back(way.on_device ? device_engine(file, precision) : Engine(file, precision));
     }
     for (std::size_t turn = 0; turn < 3; ++turn) {  // the first two, and the first again
-        const auto s = rod(turn == 1 ? 17 : 16);
+        const auto s = rod(turn == 1 ? 17 : 16, way.n_atoms);
         const auto domains = three_domains(s, s.neighbors(4.0));
         Board board(3);
         on_three_ranks([&](std::size_t rank) {
@@ -77,7 +80,7 @@ std::vector<qdml::Result> results_of(const std::string& file, Precision precisio
                 engines[rank].set_memory_limit(least + least / 20);
             }
             engines[rank].compute(domains[rank].graph(), request, &exchange, results[3 * (turn % 2) + rank]);
-            const bool has_inner_tiles = !way.on_device && !way.in_chunks && domains[rank].n_local > 0;
+            const bool has_inner_tiles = !way.on_device && !way.in_chunks && way.n_atoms == kLong && domains[rank].n_local > 0;
             CHECK((exchange.n_asked > 0) == has_inner_tiles);
             if (turn == 2) {  // once more, as a step that was recorded
                 engines[rank].compute(domains[rank].graph(), request, &exchange, results[rank]);
@@ -88,10 +91,10 @@ std::vector<qdml::Result> results_of(const std::string& file, Precision precisio
 }
 
 /// The same through WholeRows, where all ghosts arrive and nothing is done meanwhile that another rank could disturb.
-std::vector<qdml::Result> expected_of(const std::string& file, Precision precision, bool on_device) {
+std::vector<qdml::Result> expected_of(const std::string& file, Precision precision, bool on_device, int n_atoms) {
     std::vector<qdml::Result> results(6);
     for (std::size_t turn = 0; turn < 2; ++turn) {
-        const auto s = rod(turn == 1 ? 17 : 16);
+        const auto s = rod(turn == 1 ? 17 : 16, n_atoms);
         const auto domains = three_domains(s, s.neighbors(4.0));
         Meeting meeting(3, s.n());
         std::vector<Engine> engines;
@@ -156,7 +159,7 @@ TEST_CASE("rows that travel by routes give the bits of those that all go by hand
             Options o;
             o.message_channels = 16;
             write_model(file.path, paths, o);
-            const auto expected = expected_of(file.path, precision, false);
+            const auto expected = expected_of(file.path, precision, false, kLong);
             check_same(results_of(file.path, precision, {false, false, Halo::full}), expected);
             if (precision == Precision::float64) continue;
             const auto rounded = results_of(file.path, precision, {false, false, Halo::int16});
@@ -175,13 +178,13 @@ TEST_CASE("rows that travel by routes give the same bits on devices, from their 
         o.message_channels = 16;
         o.layers = 2;
         write_model(file.path, paths, o);
-        const auto expected = expected_of(file.path, Precision::mixed, true);
-        check_same(results_of(file.path, Precision::mixed, {true, false, Halo::full}), expected);
+        const auto expected = expected_of(file.path, Precision::mixed, true, kShort);
+        check_same(results_of(file.path, Precision::mixed, {true, false, Halo::full, false, kShort}), expected);
         if (is_emulated()) {  // one process: on a card, host threads could not copy device memory
-            check_same(results_of(file.path, Precision::mixed, {true, true, Halo::full}), expected);
+            check_same(results_of(file.path, Precision::mixed, {true, true, Halo::full, false, kShort}), expected);
         }
-        const auto rounded = results_of(file.path, Precision::mixed, {true, false, Halo::int16});
-        const auto on_cpu = results_of(file.path, Precision::mixed, {false, false, Halo::int16});
+        const auto rounded = results_of(file.path, Precision::mixed, {true, false, Halo::int16, false, kShort});
+        const auto on_cpu = results_of(file.path, Precision::mixed, {false, false, Halo::int16, false, kShort});
         CHECK(worst_force(rounded, expected) > 1e-6);
         CHECK(worst_force(rounded, on_cpu) < 5e-3);
     }
@@ -194,8 +197,9 @@ TEST_CASE("in chunks rows by routes change forces by rounding only") {
     write_random_model(file.path, o);
     for (const bool on_device : {false, true}) {
         CAPTURE(on_device);
-        const auto expected = results_of(file.path, Precision::float64, {on_device, false, Halo::full});
-        const auto found = results_of(file.path, Precision::float64, {on_device, false, Halo::full, true});
+        const int n_atoms = on_device ? kShort : kLong;
+        const auto expected = results_of(file.path, Precision::float64, {on_device, false, Halo::full, false, n_atoms});
+        const auto found = results_of(file.path, Precision::float64, {on_device, false, Halo::full, true, n_atoms});
         CHECK(worst_force(found, expected) < 1e-10);
         CHECK(worst_force(found, expected) > 0);
     }
