@@ -2,6 +2,7 @@
 /// All local rows leave, all ghosts arrive.
 #include "qdml/whole_rows.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <numeric>
 
@@ -23,7 +24,8 @@ void WholeRows::start(const void* sent, void* received, const RowShape& row) {
     received_ = received;
     const std::size_t n_local = routes_.sent.size(), n_total = n_local + routes_.arrival.size();
     const auto bytes = static_cast<std::size_t>(row.bytes());
-    rows_.resize((n_total * bytes + sizeof(double) - 1) / sizeof(double));
+    // a rank without atoms has an address to hand out, too
+    rows_.resize(std::max<std::size_t>(1, (n_total * bytes + sizeof(double) - 1) / sizeof(double)));
     if (n_local > 0) std::memcpy(rows_.data(), sent, n_local * bytes);
 }
 

@@ -93,6 +93,7 @@ Loop time of 12 on 2 procs for 4 steps with 1000 atoms
 Pair    | 9.0        | 10.0       | 11.0       |   0.1 | 99.46
 Neigh   | 1.0        | 1.5        | 2.0        |   0.0 |  0.30
 Comm    | 0.25       | 0.25       | 0.25       |   0.0 |  0.10
+pair qdml: 5 evaluations; exchanged per evaluation: 4 times, 4 messages and 1.5 MiB by the busiest rank
 """
 
 
@@ -100,6 +101,7 @@ def test_last_run_of_lammps_output_is_read():
     assert lammps_run.parse(LAMMPS_OUTPUT) == {
         "steps": 4, "loop_seconds": 12.0, "seconds_per_step": 3.0, "cpu_use": 0.855,
         "pair_seconds": 10.0, "neigh_seconds": 1.5, "comm_seconds": 0.25, "most_ghosts": 512,
+        "messages_per_evaluation": 4, "mib_per_evaluation": 1.5,
     }  # fmt: skip
 
 
