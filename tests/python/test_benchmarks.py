@@ -93,7 +93,7 @@ Loop time of 12 on 2 procs for 4 steps with 1000 atoms
 Pair    | 9.0        | 10.0       | 11.0       |   0.1 | 99.46
 Neigh   | 1.0        | 1.5        | 2.0        |   0.0 |  0.30
 Comm    | 0.25       | 0.25       | 0.25       |   0.0 |  0.10
-pair qdml: 5 evaluations; exchanged per evaluation: 4 times, 4 messages and 1.5 MiB by the busiest rank
+exchanged per evaluation: 4 times, 4 messages and 1.5 MiB by the busiest rank
 """
 
 
