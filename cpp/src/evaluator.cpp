@@ -35,11 +35,7 @@ bool CpuEvaluator<real>::share_work(const AnyEvaluator& other) {
 
 template <class real>
 int CpuEvaluator<real>::max_exchange_width() const noexcept {
-    int width = 0;
-    for (const auto& layer : memory_.sizes().layers) {
-        width = std::max({width, layer.message, layer.gradient});
-    }
-    return width;
+    return memory_.sizes().widest_exchange();
 }
 
 template <class real>
@@ -66,8 +62,7 @@ void CpuEvaluator<real>::clear_others(const Graph& graph, real* rows, std::int64
 
 /// Which tiles have edges to ghosts that arrive.
 template <class real>
-void CpuEvaluator<real>::find_outer_tiles(const Graph& graph) {
-    const std::vector<int>& arrival = work_->ghosts.routes().arrival;
+void CpuEvaluator<real>::find_outer_tiles(const Graph& graph, const std::vector<int>& arrival) {
     const int size = memory_.sizes().tile, n_tiles = (graph.n_local + size - 1) / size;
     work_->waits.resize(static_cast<std::size_t>(n_tiles));
 #pragma omp parallel for schedule(static)
@@ -174,12 +169,14 @@ void CpuEvaluator<real>::evaluate(const Graph& graph, const Request& request, Ex
     };
     if (whole) {
         make_edges({0, graph.n_local, 0}, true);
+        if (exchange != nullptr) {
+            find_outer_tiles(graph, exchange->routes().arrival);
+        }
     }
     // One pass over the first `n_rows`. In chunks each pass makes its edges and, with `has_gradient`, turns
     // their gradients into forces; ZBL belongs to the one that ends with layer 0.
     const auto pass = [&](int n_rows, bool has_gradient, bool pairs, const auto& body) {
         if (whole && ghosts.is_waiting()) {
-            find_outer_tiles(graph);
             const Rows rows = {0, graph.n_local, n_rows};
             body(rows, Tiles::inner);
             ghosts.finish();

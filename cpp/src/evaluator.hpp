@@ -100,7 +100,7 @@ private:
     void clear_others(const Graph& graph, real* rows, std::int64_t width) const;
     /// Tiles of all rows by what they wait for.
     enum class Tiles { all, inner, outer };  ///< inner: without edges to atoms of other ranks
-    void find_outer_tiles(const Graph& graph);
+    void find_outer_tiles(const Graph& graph, const std::vector<int>& arrival);
     template <class Body>
     void for_tiles(const Graph& graph, const Rows& rows, bool new_edges, Tiles which, const Body& body);
     void forward_pass(const Graph& graph, const Rows& rows, bool new_edges, Tiles which, std::size_t t);

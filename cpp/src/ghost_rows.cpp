@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 
+#include "row_shape.hpp"
 #include "short_rows.hpp"
 
 namespace qdml {
@@ -13,7 +13,7 @@ namespace {
 
 template <class real>
 void pack(const real* row, const RowShape& shape, char* out) {
-    if (shape.halo == Halo::full || !shape.is_single) {
+    if (shape.halo == Halo::full) {
         std::memcpy(out, row, static_cast<std::size_t>(shape.bytes()));
         return;
     }
@@ -31,7 +31,7 @@ void pack(const real* row, const RowShape& shape, char* out) {
 
 template <class real>
 void unpack(const char* in, const RowShape& shape, real* row) {
-    if (shape.halo == Halo::full || !shape.is_single) {
+    if (shape.halo == Halo::full) {
         std::memcpy(row, in, static_cast<std::size_t>(shape.bytes()));
         return;
     }
@@ -48,7 +48,7 @@ void unpack(const char* in, const RowShape& shape, real* row) {
 template <class real>
 void GhostRows<real>::start(Exchange& exchange, int n_local, real* rows, int width) {
     const Routes& routes = exchange.routes();
-    shape_ = {width, std::is_same<real, float>::value, exchange.halo()};
+    shape_ = row_shape<real>(width, exchange.halo());
     const std::int64_t bytes = shape_.bytes();
     const auto n_sent = static_cast<std::int64_t>(routes.sent.size());
     sent_.reserve(n_sent * bytes);
@@ -61,10 +61,12 @@ void GhostRows<real>::start(Exchange& exchange, int n_local, real* rows, int wid
     exchange.start(sent_.data(), received_.data(), shape_);
     exchange_ = &exchange;
     ghosts_ = rows + std::int64_t(n_local) * width;
-    for (std::size_t g = 0; g < routes.owner.size(); ++g) {
-        if (routes.owner[g] >= 0) {
-            std::copy_n(rows + std::int64_t(routes.owner[g]) * width, width,
-                        ghosts_ + static_cast<std::int64_t>(g) * width);
+    const auto n_ghosts = static_cast<std::int64_t>(routes.owner.size());
+#pragma omp parallel for schedule(static)
+    for (std::int64_t g = 0; g < n_ghosts; ++g) {
+        const std::int64_t row = routes.owner[static_cast<std::size_t>(g)];
+        if (row >= 0) {
+            std::copy_n(rows + row * width, width, ghosts_ + g * width);
         }
     }
 }
@@ -89,7 +91,7 @@ void GhostRows<real>::finish() {
 
 template <class real>
 std::int64_t GhostRows<real>::bytes_for(std::int64_t n_sent, std::int64_t n_received, int width) noexcept {
-    const std::int64_t row = RowShape{width, std::is_same<real, float>::value, Halo::full}.bytes();
+    const std::int64_t row = row_shape<real>(width, Halo::full).bytes();
     return Buffer<char>::bytes_for(n_sent * row) + Buffer<char>::bytes_for(n_received * row);
 }
 

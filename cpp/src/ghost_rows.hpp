@@ -14,8 +14,6 @@ public:
     void start(Exchange& exchange, int n_local, real* rows, int width);
     /// Are rows on their way?
     bool is_waiting() const noexcept { return exchange_ != nullptr; }
-    /// Ghosts that arrive while rows are on their way.
-    const Routes& routes() const { return exchange_->routes(); }
     void progress() { exchange_->progress(); }
     /// Wait for them and fill the ghosts; nothing where none are on their way.
     void finish();

@@ -77,11 +77,7 @@ std::int64_t WorkMemory<real>::estimate(std::int64_t n_local, std::int64_t n_tot
 
 template <class real>
 std::int64_t WorkMemory<real>::travelling_bytes(std::int64_t n_sent, std::int64_t n_received) const noexcept {
-    int width = 0;
-    for (const auto& layer : sizes_.layers) {
-        width = std::max({width, layer.message, layer.gradient});
-    }
-    return n_sent + n_received > 0 ? GhostRows<real>::bytes_for(n_sent, n_received, width) : 0;
+    return n_sent + n_received > 0 ? GhostRows<real>::bytes_for(n_sent, n_received, sizes_.widest_exchange()) : 0;
 }
 
 /// What centroid virials keep beside the rest.

@@ -17,6 +17,14 @@ struct WorkSizes {
         int z = 0, message = 0, gradient = 0;  ///< of an atom: z, H and G; 0 where there is no array
     };
     std::vector<Layer> layers;
+    /// Of the rows that go to ghosts.
+    int widest_exchange() const noexcept {
+        int width = 0;
+        for (const Layer& layer : layers) {
+            width = std::max({width, layer.message, layer.gradient});
+        }
+        return width;
+    }
     int h = 0;     ///< widest node features; one stride, as tiles of threads share the array
     int edge = 0;  ///< of an edge, beside Edges; rounded up to kBlock edges in every tile
 

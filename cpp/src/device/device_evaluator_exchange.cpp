@@ -1,27 +1,16 @@
 // SPDX-License-Identifier: MIT
 /// Rows of ghosts on the device: packed there, sent by an Exchange, from the device's memory or through the host's.
-#include <type_traits>
-
 #include "device_evaluator.hpp"
+#include "row_shape.hpp"
 
 namespace qdml {
-namespace {
-
-template <class real>
-RowShape shape_of(int width, Halo halo) {
-    const bool is_single = std::is_same<real, float>::value;
-    return {width, is_single, is_single ? halo : Halo::full};
-}
-
-}  // namespace
-
 /// Indices go to the device, and the list puts rows without edges to other ranks first.
 template <class real>
 void DeviceEvaluator<real>::take_routes(const Exchange& exchange) {
     const Routes& routes = exchange.routes();
     auto& a = *arrays_;
     const auto n_ghost = static_cast<std::int64_t>(routes.arrival.size());
-    const std::int64_t row = shape_of<real>(max_exchange_width(), Halo::full).bytes();
+    const std::int64_t row = row_shape<real>(max_exchange_width(), Halo::full).bytes();
     const bool is_new = routes.number != a.routes || list().version() != a.routes_of_list;
     if (is_new) {
         a.routes = -1;
@@ -47,7 +36,7 @@ void DeviceEvaluator<real>::take_routes(const Exchange& exchange) {
 template <class real>
 void DeviceEvaluator<real>::pack_rows(DeviceBuffer<real>& rows, int width, const Exchange& exchange) {
     auto& a = *arrays_;
-    const RowShape shape = shape_of<real>(width, exchange.halo());
+    const RowShape shape = row_shape<real>(width, exchange.halo());
     if (shape.halo == Halo::int16) {
         do_it(kernels_.shorten_rows(stream(), a.n_sent, width, a.sent_index.data(), rows.data(), a.sent.data()),
               "rows to send");
@@ -69,14 +58,14 @@ void DeviceEvaluator<real>::start_exchange(int width, Exchange& exchange) {
     context().synchronize();
     const bool direct = exchange.takes_device_memory();
     exchange.start(direct ? a.sent.data() : a.host_sent.data(), direct ? a.received.data() : a.host_received.data(),
-                   shape_of<real>(width, exchange.halo()));
+                   row_shape<real>(width, exchange.halo()));
 }
 
 /// Ghosts of other ranks from what has arrived.
 template <class real>
 void DeviceEvaluator<real>::unpack_rows(DeviceBuffer<real>& rows, int width, const Exchange& exchange) {
     auto& a = *arrays_;
-    const RowShape shape = shape_of<real>(width, exchange.halo());
+    const RowShape shape = row_shape<real>(width, exchange.halo());
     if (!exchange.takes_device_memory() && a.n_received > 0) {
         a.received.upload(a.host_received.data(), a.n_received * shape.bytes());
     }

@@ -127,8 +127,8 @@ std::int64_t DeviceList<real>::bytes() const noexcept {
     return device_species_.bytes() + order_.bytes() + device_neighbor_.bytes() + incoming_.bytes() + scratch_.bytes() +
            list_start_.bytes() + incoming_start_.bytes() + row_end_.bytes() + owner_.bytes() + row_order_.bytes() +
            cell_.bytes() + cell_atoms_.bytes() + part_code_.bytes() + cell_start_.bytes() + vector_.bytes() +
-           position_.bytes() + distance_.bytes() + slot_.bytes() + other_.bytes() + other_species_.bytes() + record_.bytes() +
-           gradient_.bytes();
+           position_.bytes() + distance_.bytes() + slot_.bytes() + other_.bytes() + other_species_.bytes() +
+           record_.bytes() + gradient_.bytes();
 }
 
 template <class real>
