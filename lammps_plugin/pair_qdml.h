@@ -79,6 +79,7 @@ private:
     std::string device_text() const;
     void print_model();
     double work_memory() const;
+    double needed_memory() const;
     std::string atoms_of_layers() const;
     void print_run();
     void reset_run_counts();

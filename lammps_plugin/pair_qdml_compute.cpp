@@ -160,7 +160,7 @@ void PairQdml::compute(int eflag, int vflag)
                    "pair_style qdml ({}): not enough memory for {} atoms, {} ghosts and {} edges on rank {} (about {:.0f} "
                    "MiB); use more ranks on more nodes, or the keyword memory",
                    paths_text(), n_local, n_total - n_local, edges_.n_edges(), comm->me,
-                   work_memory() / kMebibyte);
+                   needed_memory() / kMebibyte);
     }
     add_results();
     if (with_spread) add_spread();

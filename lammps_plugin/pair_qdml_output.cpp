@@ -70,11 +70,17 @@ void PairQdml::reset_run_counts()
     run_was_printed_ = false;
 }
 
-/// Of the engine's work arrays on this rank, bytes.
+/// Of the engine's work arrays on this rank, bytes: what they take.
 double PairQdml::work_memory() const
 {
     const qdml::Committee& used = minimizer_ ? *minimizer_ : *committee_;
-    if (sends_positions_) return static_cast<double>(used.memory_allocated());
+    return static_cast<double>(used.memory_allocated());
+}
+
+/// The same of arrays that could not be made.
+double PairQdml::needed_memory() const
+{
+    const qdml::Committee& used = minimizer_ ? *minimizer_ : *committee_;
     std::int64_t n_rows = atom->nlocal, n_others = atom->nghost;
     if (settings_.is_wide() && !shells_.counts().empty()) {
         n_rows = shells_.counts().back();
