@@ -118,6 +118,10 @@ def indium_phosphide() -> Plan:
             ("In", "Cl"): (2.40, 1), ("In", "In"): (3.14, 3), ("P", "P"): (1.90, 1),
             ("P", "Cl"): (2.02, 3), ("Cl", "Cl"): (1.99, 1), ("In", "P"): (2.60, 3),
         },
+        phases={
+            "bulk-wz": bulk("InP", "wurtzite", a=4.22, c=6.89),
+            "bulk-rs": bulk("InP", "rocksalt", a=5.52, cubic=True),
+        },
         cutoff=500,  # the d electrons of In leave 23 meV/A of grid noise at 300 Ry, 2 at 500
     )  # fmt: skip
 

@@ -60,11 +60,8 @@ def _phonopy() -> Any:
     return phonopy
 
 
-def find_phonons(cell: Atoms, calculator: Calculator) -> Phonons:
-    """Phonons of a relaxed cell; ConfigError without phonopy.
-
-    No non-analytical correction: a short-range potential has no LO-TO splitting at the zone centre.
-    """
+def build_phonopy(cell: Atoms, supercell: np.ndarray) -> Any:
+    """Phonopy of a cell and a supercell matrix [3, 3], with its primitive cell; or ConfigError."""
     phonopy = _phonopy()
     from phonopy.structure.atoms import PhonopyAtoms
 
@@ -73,10 +70,18 @@ def find_phonons(cell: Atoms, calculator: Calculator) -> Phonons:
         cell=cell.cell.array,
         scaled_positions=cell.get_scaled_positions(),
     )
-    repeats = np.ceil(SUPERCELL_LENGTH / cell.cell.lengths() - 1e-6).astype(int)
     with warnings.catch_warnings():  # phonopy announces that "auto" found a primitive cell
         warnings.simplefilter("ignore")
-        phonon = phonopy.Phonopy(unit, np.diag(repeats), primitive_matrix="auto")
+        return phonopy.Phonopy(unit, supercell, primitive_matrix="auto")
+
+
+def find_phonons(cell: Atoms, calculator: Calculator) -> Phonons:
+    """Phonons of a relaxed cell; ConfigError without phonopy.
+
+    No non-analytical correction: a short-range potential has no LO-TO splitting at the zone centre.
+    """
+    repeats = np.ceil(SUPERCELL_LENGTH / cell.cell.lengths() - 1e-6).astype(int)
+    phonon = build_phonopy(cell, np.diag(repeats))
     phonon.generate_displacements(distance=DISPLACEMENT)
     forces = []
     for displaced in phonon.supercells_with_displacements:

@@ -12,11 +12,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from qdml.analyse.drift import Drift
 from qdml.build.materials import MATERIALS
 from qdml.errors import ConfigError, DataError
-from qdml.validate import crystal, phonons, reference, targets
-from qdml.validate.dynamics import Intact
+from qdml.validate import crystal, phonons, reference, statics, targets
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,8 @@ def static_rows(
     """Errors on held-out frames, crystal, phases, phonons."""
     found = Static()
     target = targets.find_targets(material)
+    found.curve = reference.volume_curve(frames, material)
+    cells = _static_cells(found, frames)
     on_progress("held-out frames")
     found.rows += _measured("errors on held-out frames", _error_rows(found, calculator, frames))
     on_progress("phases")
@@ -70,10 +70,11 @@ def static_rows(
     found.rows.append(_phase_row(energies))
     cell = energies[_crystal_phase(material)][1]
     on_progress("equation of state")
-    volumes = _volume_rows(found, material, cell, calculator, frames)
-    found.rows += _measured("equation of state", volumes)
+    found.rows += _measured("equation of state", _volume_rows(found, material, cell, calculator))
     on_progress("elastic constants")
     found.rows += _measured("elastic constants", _elastic_rows(found, target, cell, calculator))
+    if cells is not None:
+        found.rows += _measured("cells of DFT", cell_rows(found, cells, calculator))
     on_progress("phonons")
     found.rows += _measured("phonons", _phonon_rows(found, material, cell, calculator))
     return found
@@ -120,17 +121,16 @@ def _error_rows(found: Static, calculator: Calculator, frames: Sequence[Atoms]) 
 
 
 def _volume_rows(
-    found: Static, material: str, cell: Atoms, calculator: Calculator, frames: Sequence[Atoms]
+    found: Static, material: str, cell: Atoms, calculator: Calculator
 ) -> Iterator[Row]:
     n_atoms = len(cell)
     changes = np.linspace(-0.06, 0.06, 9)
     volume, _, pressure = crystal.equation_of_state(cell, calculator, changes)
     model = crystal.fit_pressures(volume, pressure)
     target = targets.find_targets(material)
-    curve = reference.volume_curve(frames, material)
+    curve = found.curve
     own = None
     if curve is not None:
-        found.curve = curve
         found.model_curve = reference.model_curve(curve, calculator)
         own, model = curve.equation, found.model_curve.equation
     lattice = crystal.lattice_constant(model.volume, n_atoms)
@@ -198,6 +198,55 @@ def _elastic_rows(
         )
 
 
+def _static_cells(found: Static, frames: Sequence[Atoms]) -> statics.StaticCells | None:
+    """Labelled cells of the perfect crystal; none where other rows tell what is missing."""
+    try:
+        return None if found.curve is None else statics.find_static_cells(frames, found.curve)
+    except (ConfigError, DataError):
+        return None
+
+
+def cell_rows(found: Static, cells: statics.StaticCells, calculator: Calculator) -> Iterator[Row]:
+    """Elastic constants and zone-centre modes of DFT and of the potential on the same cells."""
+
+    def again(frames: list[Atoms], quantity: Callable[[Atoms], np.ndarray]) -> list[np.ndarray]:
+        results = []
+        for frame in frames:
+            frame = frame.copy()
+            frame.calc = calculator
+            results.append(quantity(frame))
+        return results
+
+    stresses = np.array([frame.get_stress() for frame in cells.strained])
+    own = cells.elastic(stresses)
+    if own is not None:
+        model = cells.elastic(np.array(again(cells.strained, Atoms.get_stress))) or {}
+        found.numbers["elastic_clamped"] = {"potential": model, "dft": own}
+        relative, absolute = targets.ELASTIC_LIMIT
+        for name, reference_value in own.items():
+            limit = max(relative * abs(reference_value), absolute)
+            yield Row(
+                f"{name}, ions clamped",
+                f"{model[name]:.1f} GPa",
+                f"{reference_value:.1f}",
+                limit=f"{relative:.0%} or {absolute:g} GPa",
+                state=judged(abs(model[name] - reference_value) <= limit),
+            )
+    optic = cells.modes([frame.get_forces() for frame in cells.shifted])
+    if optic is not None:
+        modes = cells.modes(again(cells.shifted, Atoms.get_forces))
+        found.numbers["optic_cells"] = {"potential": modes.tolist(), "dft": optic.tolist()}
+        relative, absolute = targets.OPTIC_LIMIT
+        off = np.abs(modes - optic) > np.maximum(relative * np.abs(optic), absolute)
+        yield Row(
+            "zone-centre TO",
+            " ".join(f"{v:.0f}" for v in modes) + " cm⁻¹",
+            " ".join(f"{v:.0f}" for v in optic),
+            limit=f"{relative:.0%} or {absolute:g} cm⁻¹",
+            state=judged(not off.any()),
+        )
+
+
 def _phonon_rows(
     found: Static, material: str, cell: Atoms, calculator: Calculator
 ) -> Iterator[Row]:
@@ -220,32 +269,4 @@ def _phonon_rows(
         literature="unstable at 0 K" if may_be_soft else "stable",
         limit="–" if may_be_soft else f"{phonons.STABLE:g}",
         state="-" if may_be_soft else judged(found.phonons.softest >= phonons.STABLE),
-    )
-
-
-def intact_rows(name: str, run: Intact, picoseconds: float) -> Iterator[Row]:
-    """Whether the dot stayed whole in one run."""
-    last, most = int(run.detached[-1]), int(run.detached.max())
-    what = f" ({run.lost})" if run.lost else ""
-    yield Row(
-        f"{name}, {picoseconds:g} ps: atoms lost at the end",
-        f"{last}{what}; at most {most}",
-        limit="0",
-        state=judged(last == 0),
-    )
-    yield Row(
-        f"{name}: shortest distance / covalent radii",
-        f"{run.shortest:.2f} ({run.shortest_pair})",
-        limit=f"{targets.SHORTEST_RATIO:g}",
-        state=judged(run.shortest >= targets.SHORTEST_RATIO),
-    )
-
-
-def drift_row(drift: Drift) -> Row:
-    """Energy drift of the run at constant energy."""
-    return Row(
-        f"NVE drift, {drift.length_ps:.3g} ps, {drift.n_atoms} atoms",
-        f"{drift.slope:.1e} ± {drift.slope_error:.0e} eV/atom/ps",
-        limit=f"{targets.DRIFT_LIMIT:g}",
-        state=judged(abs(drift.slope) + 2 * drift.slope_error <= targets.DRIFT_LIMIT),
     )

@@ -12,6 +12,12 @@ LATTICE_LIMIT = 0.003
 """Relative error of the lattice constant against the potential's own DFT level."""
 
 BULK_MODULUS_LIMIT = 0.05
+ELASTIC_LIMIT = (0.10, 3.0)
+"""Relative error or GPa, whichever is more, of an elastic constant on the same cells as DFT."""
+
+OPTIC_LIMIT = (0.05, 5.0)
+"""Relative error or cm-1, whichever is more, of a zone-centre mode, likewise."""
+
 CURVE_LIMIT = 0.002
 """eV/atom, root mean square over the equation of state of +-6 % in volume."""
 
@@ -37,7 +43,8 @@ class Targets:
     """Literature of one material; lattice constants in A, moduli in GPa, wavenumbers in cm-1.
 
     pbe: plane-wave PBE; experiment: room temperature unless said. `phases` lists structures by
-    rising PBE energy. dot: arguments of `qdml build` for the dot that is run.
+    rising PBE energy. dot: arguments of `qdml build` for the dot that is run. expansion: linear, in
+    1e-6 / K; transitions: phases on heating.
     """
 
     lattice: tuple[float, float]
@@ -46,6 +53,8 @@ class Targets:
     optic: str = ""
     phases: tuple[str, ...] = ()
     dot: dict[str, object] = field(default_factory=dict)
+    expansion: str = ""
+    transitions: str = ""
 
 
 # Values and sources as in the handbook data that `qdml.build.materials` names (Landolt-Börnstein /
@@ -59,6 +68,7 @@ _LITERATURE = {
     "InP": Targets(
         (5.965, 5.869), ("59-61", "71-72"), {"C11": 101.1, "C12": 56.1, "C44": 45.6},
         "TO 304, LO 345", ("zincblende", "wurtzite", "rocksalt"), {"preset": "In31P20Cl33"},
+        expansion="4.6",
     ),
     "PbSe": Targets(
         (6.21, 6.124), ("48-50", "50-54"), {"C11": 124.0, "C12": 19.0, "C44": 16.0},
@@ -66,7 +76,7 @@ _LITERATURE = {
     ),
     "CsPbBr3": Targets(
         (6.00, 5.87), ("14", "15.5-23.5"), {}, "72, 127 (Raman)", ("tilted", "cubic"),
-        {"preset": "Cs54Pb27Br108"},
+        {"preset": "Cs54Pb27Br108"}, transitions="Pnma < 361 K, P4/mbm < 403 K, Pm-3m",
     ),
 }  # fmt: skip
 
