@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Figure of the engine's benchmark: time against size, and the side-by-side rows as bars."""
+"""Figures of `engine.py`, `nve_drift.py` and `dft_timing.py`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+
+from support.dft_table import AIM, is_quiet, rounded
 
 COLOURS = {"fast": "#4c9f70", "std": "#2b6cb0", "accurate": "#8b5fbf", "accurate-l3": "#c2557a"}
 
@@ -98,3 +101,73 @@ def draw_drifts(rows: list[dict[str, Any]], limit: float, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+DFT_COLOUR = "#b0563b"
+POTENTIAL_COLOURS = ("#4c9f70", "#2b6cb0", "#8b5fbf", "#c2557a")
+
+
+def draw_dft_timing(document: dict[str, Any], path: Path) -> None:
+    """Write the PNG of `dft_timing.py`: time per MD step against atoms, a panel per material."""
+    materials = document["materials"]
+    columns = min(2, len(materials))
+    lines = -(-len(materials) // columns)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(6 * columns, 4.6 * lines), squeeze=False, sharey=True
+    )
+    for axis in axes.flat[len(materials) :]:
+        axis.set_visible(False)
+    for axis, (name, entry) in zip(axes.flat, materials.items(), strict=False):
+        draw_material(axis, name, entry)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("seconds per MD step, one core")
+    quiet = "" if is_quiet(document) else "NOT QUIET, no result: "
+    found = {e["qdml_machine"]["processor"] for e in materials.values()}
+    figure.suptitle(f"{quiet}{', '.join(sorted(found))}", fontsize=11)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def draw_material(axis: Any, name: str, entry: dict[str, Any]) -> None:
+    """DFT filled where measured, open and dashed where by the law; a line per potential."""
+    rows, law = entry["rows"], entry["law"]
+    dots = {r["dot"]: r for r in rows if r["dft"]}.values()
+    by_law = sorted({r["dft"] for r in dots} - {"measured"})
+    for is_measured, face in ((True, DFT_COLOUR), (False, "none")):
+        points = [
+            (r["atoms"], r["dft_seconds"]) for r in dots if (r["dft"] == "measured") == is_measured
+        ]
+        if points:
+            axis.plot(
+                *zip(*points, strict=True), "o", color=DFT_COLOUR, markerfacecolor=face,
+                label="DFT (CP2K), measured" if is_measured else f"DFT, {' or '.join(by_law)}",
+            )  # fmt: skip
+    if law:
+        n = np.geomspace(*sorted(r["atoms"] for r in rows)[:: len(rows) - 1], 50)
+        axis.plot(
+            n, law["a"] * n ** law["b"], "--", color=DFT_COLOUR, linewidth=1,
+            label=f"power law, exponent {law['b']:.2f}, of {law['n_sizes']} sizes",
+        )  # fmt: skip
+        axis.plot(
+            n, law["a"] * n ** law["b"] / AIM, ":", color="#777777", linewidth=1,
+            label=f"DFT / {AIM:,.0f}",
+        )  # fmt: skip
+    for model, colour in zip(entry["models"], POTENTIAL_COLOURS, strict=False):
+        mine = [r for r in rows if r["model"] == model["file"] and r["qdml_seconds"]]
+        measured = [r for r in mine if r["dft"] == "measured"]
+        label = model["file"].removesuffix(".qdml")
+        if measured:
+            last = max(measured, key=lambda r: r["atoms"])
+            label += f": DFT is {rounded(last['ratio'])} times slower at {last['atoms']} atoms"
+        axis.plot(
+            [r["atoms"] for r in mine], [r["qdml_seconds"] for r in mine], "s-", color=colour,
+            markersize=5, linewidth=1, label=label,
+        )  # fmt: skip
+    axis.set(xscale="log", yscale="log", xlabel="atoms")
+    ticks = sorted({r["atoms"] for r in rows})
+    axis.set_xticks(ticks, [str(t) for t in ticks], fontsize=8)
+    axis.set_xticks([], minor=True)
+    axis.grid(alpha=0.3)
+    axis.set_title(f"{name}: {entry['level_of_theory']}", fontsize=8)
+    axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(0.0, 0.56))

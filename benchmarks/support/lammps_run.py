@@ -34,9 +34,11 @@ run {steps}
 
 def run_steps(
     atoms: Any, elements: list[str], model: Path, *, steps: int, warm: int = 10, ranks: int = 1,
-    precision: str = "mixed", exchange: str = "layer", timeout: float | None = None,
+    threads: int = 1, precision: str = "mixed", exchange: str = "layer",
+    timeout: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Run `warm` and then `steps` timed NVE steps of an ASE structure on `ranks` MPI ranks.
+    """Run `warm` and then `steps` timed NVE steps of an ASE structure on `ranks` MPI ranks of
+    `threads` OpenMP threads each.
 
     Steps of 0.1 fs keep any potential, also a random one, near the structure; the neighbour list is
     rebuilt every ten steps whether needed or not. Directions without periodicity become free
@@ -66,14 +68,15 @@ def run_steps(
         at = plain.index(str(find_lammps()))
         command = [*plain[:at], sys.executable, str(Path(__file__).resolve()), *plain[at:]]
         done = subprocess.run(
-            command, cwd=folder, env=lammps_environment(threads=1, ranks=ranks), check=False,
+            command, cwd=folder, env=lammps_environment(threads=threads, ranks=ranks), check=False,
             capture_output=True, text=True, timeout=timeout,
         )  # fmt: skip
         memory = sorted(float(p.read_text()) for p in folder.glob("peak-*.mb"))
     if done.returncode != 0:
         raise RuntimeError(f"LAMMPS failed:\n{done.stdout[-2000:]}{done.stderr[-500:]}")
     return parse(done.stdout) | {
-        "peak_mb_per_rank": memory, "ranks": ranks, "atoms": len(atoms), "exchange": exchange,
+        "peak_mb_per_rank": memory, "ranks": ranks, "threads": threads, "atoms": len(atoms),
+        "exchange": exchange,
     }  # fmt: skip
 
 
