@@ -6,10 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.io import read
 from qdml.build import build_dot, preset
 from qdml.build.distances import close_pairs
-from qdml.build.reading import formal_charge
+from qdml.build.reading import formal_charge, molecules_of
 from qdml.cli.main import make_app, run_guarded
 from qdml.errors import ConfigError, DataError, StructureError
 from qdml.film import build_film
@@ -188,7 +189,7 @@ def test_bad_films_are_told(dot, array, options, error, message):
 
 
 def test_a_charged_dot_and_a_bare_dot_are_told(dot):
-    with pytest.raises(DataError, match=r"formal charge \+1; a film needs 0"):
+    with pytest.raises(DataError, match=r"formal charge \+1; a film needs 0; 1 Cl more would"):
         build_film(dot[:-1], "fcc")
     with pytest.raises(StructureError, match="no anionic ligand to remove"):
         build_film(dot[[0, 16]], "fcc", remove=0.5)
@@ -248,6 +249,42 @@ def test_a_neck_joins_dots_that_do_not_touch():
     assert np.ptp(core[:, 0]) > 30.0
     wide = build_dot("CdSe", 14.0, fuse="100", fuse_distance=22.0, neck=12.0)
     assert wide.summary.composition["Se"] > pair.summary.composition["Se"]
+
+
+PAIRS = {
+    "fused": {"material": "PbSe", "diameter": 14.0, "center": "cation", "fuse_distance": 12.0},
+    "necked": {"material": "CdSe", "diameter": 14.0, "fuse_distance": 22.0, "neck": 9.0},
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("remove", [0.0, 0.3])
+def test_a_film_of_pairs_is_made_of_whole_neutral_pairs(name, remove):
+    """A pair is one dot to a film: its longest half sets the spacing, whatever its turn."""
+    pair = build_dot(**PAIRS[name], fuse="100").atoms
+    film = build_film(pair, "bcc", repeat=(2, 2, 1), orientation="random", remove=remove)
+    n_dots = film.summary["n_dots"]
+    assert n_dots == 8
+    assert film.summary["formal_charge"] == 0
+    assert (len(film.positions) < n_dots * len(pair)) == (remove > 0)
+    symbols = np.array([film.symbols[k] for k in film.kinds])
+    for k in range(n_dots):
+        whole = Atoms(symbols[film.dots == k], whole_dot(film, k))
+        assert formal_charge(whole).total == 0
+        # Longer than wide in whatever direction it was turned.
+        core = whole.positions[molecules_of(whole) < 0]
+        spread = np.linalg.svd(core - core.mean(axis=0), compute_uv=False)
+        assert spread[0] > 1.3 * spread[1]
+    assert close_pairs(symbols.tolist(), film.positions, film.dots) == []
+
+
+def test_a_pair_too_long_for_its_film_is_told():
+    """Two single dots would have room at that spacing; the pair would meet its image."""
+    pair = build_dot(**PAIRS["necked"], fuse="100").atoms
+    single = build_dot("CdSe", 14.0).atoms
+    assert build_film(single, "square", repeat=(2, 2, 2), spacing=25.0).summary["n_dots"] == 8
+    with pytest.raises(StructureError, match=r"dots overlap at spacing 25\.00"):
+        build_film(pair, "square", repeat=(2, 2, 2), spacing=25.0)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,8 @@ def test_two_frames_are_read(tmp_path):
     assert [len(frame) for frame in read_structures(path)] == [3, 4]
 
 
-def test_info_tells_the_parts_and_missing_atoms(dot_file, capsys):
+def test_info_tells_the_parts_and_missing_atoms(dot_file, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     code, text, _ = run(capsys, "info", str(dot_file), "--json")
     shown = json.loads(text)
     assert code == 0
@@ -85,7 +86,8 @@ def test_info_tells_the_parts_and_missing_atoms(dot_file, capsys):
     write(dot_file, atoms, format="xyz")
     code, text, _ = run(capsys, "info", str(dot_file))
     assert code == 0
-    assert "-2: not neutral, atoms may be missing" in " ".join(text.split())
+    verdict = "-2: not neutral, atoms may be missing; 1 Cd or 2 H more, or 1 Se or 2 CHO2 less"
+    assert f"{verdict} would balance it" in " ".join(text.split())
 
 
 @pytest.mark.parametrize(

@@ -370,6 +370,68 @@ def test_a_program_without_output_is_a_failure_with_what_it_printed(tmp_path):
     assert record["reason"] == "CP2K wrote no output; it printed: cannot find BASIS_MOLOPT"
 
 
+OUTPUTS = Path(__file__).parent / "data"
+ABORT = (
+    " *******************************************************************************\n"
+    " * [ABORT]                                                                     *\n"
+    " *  \\___/      Bad number of electrons and multiplicity                        *\n"
+    " *******************************************************************************\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "n_runs"),
+    [
+        # Both solvers are tried before a frame is given up.
+        ("unconverged", "CP2K: the SCF did not converge", 2),
+        ("abort", "Bad number of electrons and multiplicity", 1),
+    ],
+)
+def test_an_open_shell_frame_that_fails_stops_no_other(tmp_path, fault, reason, n_runs):
+    """H2+ among H2: a stand-in for CP2K that fails where the input asks for two spins."""
+    (tmp_path / "abort").write_text(ABORT)
+    failed = OUTPUTS / "cp2k_h2_unconverged.out" if fault == "unconverged" else tmp_path / "abort"
+    program = tmp_path / "cp2k"
+    program.write_text(
+        f"#!/bin/sh\ngrep -q 'UKS TRUE' job.inp || exec cp '{OUTPUTS}/cp2k_h2_stress.out' job.out\n"
+        f"echo >> ../open-shell-runs\ncp '{failed}' job.out\n"
+    )
+    program.chmod(0o755)
+    frames = [Atoms("H2", [[0, 0, 0], [0, 0, d]]) for d in (0.70, 0.72, 0.74, 0.76, 0.78)]
+    frames[2].info.update(charge=1, multiplicity=2, origin="mol-H2-cation")
+    output = tmp_path / "out.extxyz"
+    options = LabelOptions(command=str(program), workers=1)
+    summary = label_frames(frames, output, options)
+    assert (summary.labelled, summary.stopped) == (4, False)
+    ((key, record),) = summary.failures.items()
+    assert key == frame_key(frames[2])
+    assert (record["origin"], record["formula"]) == ("mol-H2-cation", "H2")
+    assert reason in record["reason"]
+    assert json.loads((tmp_path / "out.extxyz.failed.jsonl").read_text()) == record
+    labelled = ase.io.read(output, ":")
+    assert [f.info["frame_key"] for f in labelled] == [
+        frame_key(f) for f in frames if f is not frames[2]
+    ]
+    assert all(np.isfinite(f.get_forces()).all() for f in labelled)
+    work = tmp_path / "out.extxyz.work"
+    assert len((work / "open-shell-runs").read_text().splitlines()) == n_runs
+    # What failed stays to look at; what was finished is tidied up.
+    text = (work / record["folder"] / "job.inp").read_text()
+    assert "MULTIPLICITY 2" in text
+    assert "CHARGE 1" in text
+    assert [p.name for p in work.glob("k*")] == [record["folder"]]
+
+
+def test_an_open_shell_frame_that_says_no_multiplicity_is_told_before_the_first_run(tmp_path):
+    frames = [*water_frames(2), Atoms("OH", [[0, 0, 0], [0, 0, 1]], info={"origin": "mol-OH"})]
+    executor = Instant(succeed)
+    options = LabelOptions(command=sys.executable)
+    with pytest.raises(DataError, match=r"frame 2 \(mol-OH\): 7 valence electrons need a spin"):
+        label_frames(frames, tmp_path / "out.extxyz", options, executor=executor)
+    assert executor.tasks == []
+    assert not (tmp_path / "out.extxyz").exists()
+
+
 def test_a_missing_cp2k_is_told_before_anything_starts(tmp_path):
     options = LabelOptions(command="cp2k-that-is-not-there")
     with pytest.raises(DataError, match="'cp2k-that-is-not-there' not found; install CP2K"):
@@ -384,7 +446,7 @@ def test_a_missing_cp2k_is_told_before_anything_starts(tmp_path):
     [
         (("absent.extxyz", "-o", "o.extxyz"), "absent.extxyz: no such file"),
         (("odd.extxyz", "-o", "o.extxyz", "--command", "true"), "need a spin multiplicity"),
-        (("text.extxyz", "-o", "o.extxyz"), "text.extxyz: not readable as frames"),
+        (("text.extxyz", "-o", "o.extxyz"), "text.extxyz: line 1 is 'this is no structure'"),
     ],
 )
 def test_the_command_answers_bad_input_with_exit_code_2(tmp_path, arguments, message):

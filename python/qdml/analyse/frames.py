@@ -87,13 +87,14 @@ def frame_kind(atoms: Atoms) -> str:
 
 def _n_open_directions(atoms: Atoms) -> int:
     count = 0
+    cell = atoms.cell.complete()  # a vacuum direction may have no vector: a volume all the same
     for axis in range(3):
         if not atoms.pbc[axis] or not atoms.cell[axis].any():
             count += 1
             continue
         scaled = np.sort(atoms.get_scaled_positions()[:, axis])
         gaps = np.diff(np.append(scaled, scaled[0] + 1.0))
-        height = atoms.cell.volume / atoms.cell.areas()[axis]
+        height = cell.volume / cell.areas()[axis]
         count += bool(gaps.max() * height > VACUUM_GAP)
     return count
 

@@ -25,6 +25,7 @@ from qdml.build.materials import nearest_names
 from qdml.build.perovskite import add_a_sites, balance_a_sites
 from qdml.build.placement import place_ligands
 from qdml.build.recipe import Recipe, make_recipe
+from qdml.build.recount import recount
 from qdml.build.removal import remove_anions as take_anions
 from qdml.build.removal import remove_cations as take_cations
 from qdml.build.steric import relax_ligands
@@ -150,7 +151,7 @@ def build_dot(
     `fuse_distance` Å apart (default: touching), joined by a `neck` of that diameter in Å.
     The same arguments and seed give the same dot, atom by atom.
     Raises: ConfigError for unknown names and values out of range; StructureError when no
-    neutral dot without clashes comes out.
+    neutral dot without clashes comes out, or its atoms do not carry the charge of the account.
     """
     recipe = make_recipe(
         material,
@@ -195,13 +196,14 @@ def build_dot(
             f"{limit:.2f} Å expected; choose smaller ligands, a mixture with small ones "
             "(Cl:1,oleate:1), another diameter, center or seed"
         )
-    atoms.info |= recipe.parameters | {"center": design.center}
+    charge = recount(atoms, design.account, (ligand for ligand, _ in recipe.ligands))
+    if charge != 0:
+        raise StructureError(f"{atoms.get_chemical_formula()} has formal charge {charge:+d}")
+    atoms.info |= recipe.parameters | {"center": design.center, "formal_charge": charge}
     size = equivalent_diameter(design.core, recipe)
     summary = summarise(
-        atoms, design.core, design.elements, design.placements, design.account, size
+        atoms, design.core, design.elements, design.placements, design.account, size, charge
     )
-    if summary.formal_charge != 0:
-        raise StructureError(f"{summary.formula} has formal charge {summary.formal_charge:+d}")
     return DotResult(atoms, replace(summary, parameters=dict(atoms.info)))
 
 

@@ -19,6 +19,7 @@ from qdml.build.elements import Elements
 from qdml.build.ligands import Ligand, parse_ligands, share_out
 from qdml.build.placement import place_ligands
 from qdml.build.reading import BOND_TOLERANCE, formal_charge, molecule_charge, molecules_of
+from qdml.build.recount import recount
 from qdml.build.steric import relax_ligands
 from qdml.build.summary import summarise
 from qdml.errors import ConfigError, DataError, StructureError
@@ -35,7 +36,8 @@ def exchange_ligands(
     The new ligand takes the place and the cations of the old one; the core and the ligands that
     stay do not move. Of a perovskite the halides on one Pb are exchanged. `vacuum` in Å.
     Raises: ConfigError for ligands that are not anions or a fraction outside 0 to 1; DataError for
-    a structure that is not a neutral dot with X ligands; StructureError when they do not fit.
+    a structure that is not a neutral dot with X ligands; StructureError when they do not fit or
+    the new dot's atoms are not neutral.
     """
     amounts = parse_ligands(ligands)
     if wrong := [ligand.name for ligand, _ in amounts if not ligand.is_x_type]:
@@ -50,7 +52,7 @@ def exchange_ligands(
         found = "unknown" if charge.total is None else f"{charge.total:+d}"
         raise DataError(
             f"{atoms.get_chemical_formula()}: formal charge {found}, 0 expected before an "
-            "exchange; atoms may be missing"
+            "exchange; atoms may be missing" + charge.remedy("; ")
         )
     core, elements, rows, old = _take_apart(atoms)
     rng = np.random.default_rng(seed)
@@ -73,9 +75,11 @@ def exchange_ligands(
     account = Account()
     account.steps.append({"step": f"dot of before, less {n} anions", "charge": n})
     account.add(placements)
+    charge = recount(result, account, (ligand for ligand, _ in amounts))
+    result.info["formal_charge"] = charge
     size = _equivalent_diameter(core)
-    summary = summarise(result, core, elements, staying + placements, account, size)
-    return DotResult(result, replace(summary, formal_charge=0, parameters=dict(result.info)))
+    summary = summarise(result, core, elements, staying + placements, account, size, charge)
+    return DotResult(result, replace(summary, parameters=dict(result.info)))
 
 
 @dataclass(frozen=True)
@@ -210,8 +214,5 @@ def _assemble(
     result.arrays["region"] = np.array(region + ["ligand"] * (len(names) - len(rows)))
     result.arrays["ligand_index"] = molecule
     result.info = {k: v for k, v in atoms.info.items() if isinstance(v, str | int | float)}
-    result.info |= {"ligands": ligands, "exchanged": len(placements), "formal_charge": 0}
-    check = formal_charge(result)
-    if check.total != 0:
-        raise StructureError(f"exchange to {ligands} gives formal charge {check.total}")
+    result.info |= {"ligands": ligands, "exchanged": len(placements)}
     return result, core

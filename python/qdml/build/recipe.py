@@ -134,7 +134,6 @@ def make_recipe(
         "lattice_level": level,
         "diameter": float(diameter),
         "seed": seed,
-        "formal_charge": 0,
     }
     extra = {
         "structure": structure,

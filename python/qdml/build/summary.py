@@ -51,8 +51,9 @@ def summarise(
     placements: list[Placement],
     account: Account,
     diameter_equivalent: float,
+    formal_charge: int,
 ) -> Summary:
-    """Collect the summary of a dot.
+    """Collect the summary of a dot; `formal_charge` (e) is that of its atoms (`recount`).
 
     Facets count surface cations by their bonds missing in the core: in zinc blende and wurtzite
     one as on a {111} face, two as on a {100} face, and surface anions with one missing as on a
@@ -89,7 +90,7 @@ def summarise(
         n_atoms=len(atoms),
         composition={s: composition[s] for s in order},
         ligands=dict(ligands),
-        formal_charge=elements.charge + sum(p.ligand.charge for p in placements),
+        formal_charge=formal_charge,
         charge_account=account.steps,
         diameter_core=round(float(spread.max()), 2),
         diameter_equivalent=round(diameter_equivalent, 2),

@@ -92,7 +92,7 @@ def _print_summary(film: Film) -> None:
     table.add_column()
     composition = ", ".join(f"{n} {s}" for s, n in values["composition"].items())
     table.add_row("atoms", f"{values['n_atoms']}  ({composition})")
-    table.add_row("formal charge", "0")
+    table.add_row("formal charge", str(values["formal_charge"]))
     table.add_row("removed with ligands", f"{values['atoms_removed_with_ligands']} atoms")
     table.add_row("nearest centers, Å", f"{values['nearest_places']:.2f}")
     if values["packing_fraction"] is not None:

@@ -71,10 +71,12 @@ def _structure(path: Path, as_json: bool) -> None:
     table.add_column(overflow="fold")
     table.add_row("frames", f"{len(frames)} (the last one is described)")
     table.add_row("formula", f"{shown['formula']}, {len(atoms)} atoms")
-    table.add_row("oxidation numbers", ", ".join(f"{n} {p} {q:+d}" for p, n, q in charge.parts))
+    table.add_row("oxidation numbers", str(charge))
     verdict = "unknown: an element without an oxidation number here"
     if charge.total is not None:
-        verdict = f"{charge.total:+d}: not neutral, atoms may be missing" if charge.total else "0"
+        verdict = f"{charge.total:+d}: not neutral, atoms may be missing; {charge.remedy()}"
+    if charge.total == 0:
+        verdict = "0"
     table.add_row("formal charge", verdict)
     Console().print(table)
 

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import ase.io
 import typer
+from ase import Atoms
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,7 +21,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from qdml.errors import DataError
+from qdml.build.neutrality import charge_warnings
+from qdml.build.reading import read_structures
 from qdml.label.frames import SAMPLED_LENGTH
 from qdml.label.queue import LabelOptions, LabelSummary, label_frames
 from qdml.label.tasks import LabelResult, kill_children
@@ -42,7 +44,8 @@ def label(
     """Compute reference energies, forces and stress, one frame per core, and append each to OUTPUT.
 
     Running the same command again continues: finished frames are skipped. Frames whose SCF does
-    not converge go to OUTPUT.failed.jsonl with the reason, never into OUTPUT.
+    not converge go to OUTPUT.failed.jsonl with the reason, never into OUTPUT. A cluster with a
+    formal charge that its info does not declare is told: atoms may be missing.
 
     Example: qdml label frames.extxyz -o labelled.extxyz --code cp2k --workers 2
     """
@@ -61,11 +64,10 @@ def label(
     options.settings = replace(options.settings, cutoff=cutoff)
     if code == "gfn1-xtb":
         console.print(f"[bold yellow]warning:[/] {WARNING}")
+    structures = read_frames(frames, console)
     stop = threading.Event()
     with _signals_set(stop), LabelProgress(console, workers) as progress:
-        summary = label_frames(
-            read_frames(frames), output, options, on_event=progress.update, stop=stop
-        )
+        summary = label_frames(structures, output, options, on_event=progress.update, stop=stop)
     print_summary(console, summary, output)
     if summary.stopped:
         raise typer.Exit(130)
@@ -73,19 +75,16 @@ def label(
         raise typer.Exit(1)
 
 
-def read_frames(paths: list[Path]) -> list:
-    """All frames of all files; DataError names a file that is absent or unreadable."""
-    found = []
-    for path in paths:
-        if not path.exists():
-            raise DataError(f"{path}: no such file")
-        try:
-            found.extend(ase.io.read(path, index=":"))
-        except Exception as error:  # ASE's readers raise anything
-            raise DataError(f"{path}: not readable as frames ({error})") from None
-    if not found:
-        raise DataError(f"{', '.join(map(str, paths))}: no frames")
-    return found
+def read_frames(paths: list[Path], console: Console) -> list[Atoms]:
+    """All frames of all files; clusters with a formal charge they do not declare are told.
+
+    Raises: DataError for a file that is absent, empty or unreadable, and for an xyz file whose
+    header gives another number of atoms than it holds lines.
+    """
+    files = [(path, read_structures(path)) for path in paths]
+    for text in charge_warnings(files):
+        console.print(f"[bold yellow]warning:[/] {escape(text)}", soft_wrap=True, highlight=False)
+    return [atoms for _, frames in files for atoms in frames]
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def sample(
     from qdml.sample.select import select_diverse
 
     console = Console(stderr=True)
-    starts = read_frames(start) if start else []
+    starts = read_frames(start, console) if start else []
     if kind is Kind.select and keep is None:
         raise ConfigError("'qdml sample select' needs --keep, the number of frames to choose")
     request = SampleRequest(

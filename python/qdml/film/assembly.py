@@ -16,6 +16,7 @@ from qdml.errors import ConfigError, DataError, StructureError
 from qdml.film.arrays import ARRAYS, n_places, ordered_places
 from qdml.film.contacts import overlaps
 from qdml.film.packing import packing_fraction, random_places
+from qdml.film.recount import recount
 from qdml.film.removal import rows_to_remove, shell_of
 
 MAX_ATOMS = 20_000_000
@@ -63,14 +64,17 @@ def build_film(
     `remove` is the fraction of the anionic ligands that leaves every dot in neutral units. With
     `vacuum` (Å, on both sides along z) the film is a slab, else it is periodic.
     Raises: ConfigError for values out of range, DataError for a dot that is charged or has no
-    metal, StructureError for dots that overlap.
+    metal, StructureError for dots that overlap, or whose atoms are not neutral in the end.
     """
     _check(array, repeat, number, spacing, remove, vacuum)
     spread = _angle(orientation)
     charge = formal_charge(dot)
     if charge.total != 0:
         found = "unknown" if charge.total is None else f"{charge.total:+d}"
-        raise DataError(f"{dot.get_chemical_formula()}: formal charge {found}; a film needs 0")
+        raise DataError(
+            f"{dot.get_chemical_formula()}: formal charge {found}; a film needs 0"
+            + charge.remedy("; ")
+        )
     is_core = charge.molecules < 0
     if not is_core.any():
         raise DataError(f"{dot.get_chemical_formula()}: no core atoms; this is not a dot")
@@ -92,6 +96,7 @@ def build_film(
     keep = _kept(dot, len(places), remove, rng)
     dots = np.repeat(np.arange(len(places)), len(dot)).reshape(keep.shape)[keep]
     kinds = np.broadcast_to(own_kinds, keep.shape)[keep]
+    molecules = np.broadcast_to(charge.molecules, keep.shape)[keep]
     positions = positions[keep]
 
     periodic = np.array([True, True, vacuum is None])
@@ -111,7 +116,7 @@ def build_film(
         "n_dots": len(places),
         "n_atoms": len(positions),
         "composition": {name: counts[k] for k, name in enumerate(names)},
-        "formal_charge": 0,
+        "formal_charge": recount(dot, charge.molecules, names, kinds, dots, molecules, len(places)),
         "spacing": round(distance, 4),
         "nearest_places": round(_nearest(places, box, periodic), 4),
         "packing_fraction": round(fraction, 4) if vacuum is None else None,

@@ -50,7 +50,7 @@ def draw_film(film: Film, path: Path, pixels: int = 1400) -> None:
         half,
         path,
         f"{values['array']} film of {values['n_dots']} dots",
-        f"{n_atoms} {what}, box {box} nm, formal charge 0",
+        f"{n_atoms} {what}, box {box} nm, formal charge {values['formal_charge']}",
         values["composition"],
         is_formula=False,
     )

@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms
 from qdml.analyse.frames import frame_kind
 from qdml.build.charges import CATIONS, OXIDATION
+from qdml.build.neutrality import whole
 from qdml.build.reading import formal_charge
 from scipy.spatial import cKDTree
 
@@ -143,17 +144,3 @@ def check_formal_charge(frames: list[Frame]) -> list[Finding]:
             "compare with the structure that was meant; info charge says that it is meant so",
         )
     ]
-
-
-def whole(atoms: Atoms) -> Atoms:
-    """A cluster in a box, not cut by its faces: shifted so that the widest gap is at the face."""
-    result = atoms.copy()
-    for axis in np.flatnonzero(atoms.pbc):
-        scaled = np.sort(result.get_scaled_positions(wrap=True)[:, axis])
-        gaps = np.diff(np.append(scaled, scaled[0] + 1.0))
-        k = int(gaps.argmax())
-        start = (scaled[k] + 0.5 * gaps[k]) % 1.0
-        result.positions -= start * result.cell[axis]
-        result.wrap()
-    result.pbc = False
-    return result
