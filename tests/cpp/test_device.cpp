@@ -324,6 +324,10 @@ TEST_CASE("what is missing for a GPU is said; automatic then takes the CPU") {
         refusal("the driver supports CUDA 12.4, this build needs 13.0 or newer");
     }
     {
+        const Variable driver("QDML_EMULATED_DRIVER", "0");
+        refusal("no NVIDIA driver is installed");
+    }
+    {
         const Variable capability("QDML_EMULATED_CAPABILITY", "7");
         refusal("has compute capability 7.0, this build needs 8.0 or newer");
     }
@@ -428,6 +432,11 @@ TEST_CASE("lists made on the device from positions equal the host's, ghosts with
                 request.nearest = step > 0;
                 engine.compute(graph, request, graph.owner != nullptr ? nullptr : &exchange, found);
                 check_equal(found, expected, 1e-10);
+                if (step == 1 && graph.owner != nullptr) {
+                    const auto n_edges = std::int64_t(moved.neighbor.size());
+                    const double estimate = double(engine.memory_estimate(s.n(), std::int64_t(owner.size()), n_edges));
+                    CHECK(estimate == doctest::Approx(double(engine.memory_allocated())).epsilon(0.02));
+                }
                 if (step > 0) check_nearest(moved, o.cutoff, found);
                 // less than half of the skin; images move with their owners
                 for (std::size_t i = 0; i < domain.owner.size(); ++i) {

@@ -21,9 +21,6 @@ from qdml.cartesian import n_terms
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import active_learning
-import cdse_dot_dynamics
-import dft_timing
-import gpu
 import lammps_film
 import nve_drift
 import training
@@ -163,26 +160,6 @@ def test_film_is_neutral_and_large_enough():
     assert list(atoms.pbc) == [True, True, False]
 
 
-def test_power_law_is_found_again():
-    n = np.array([8.0, 28.0, 64.0])
-    assert dft_timing.power_law(n, 0.5 * n**2.2) == pytest.approx((0.5, 2.2))
-
-
-def test_gpu_stages_end_with_a_reason_and_without_a_card_nothing_is_built(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
-    assert gpu.main(["--results", str(tmp_path), "--build", str(tmp_path / "build")]) == 1
-    stages = json.loads((tmp_path / "gpu.json").read_text())["stages"]
-    assert list(stages) == ["card"]
-    assert stages["card"]["status"] == "failed"
-    assert "nvidia-smi" in stages["card"]["found"]
-
-
-def test_gpu_stages_stop_when_their_time_is_over(tmp_path):
-    assert gpu.main(["--emulated", "--results", str(tmp_path), "--minutes", "0"]) == 0
-    stages = json.loads((tmp_path / "gpu-emulated-device.json").read_text())["stages"]
-    assert stages["build"] == {"status": "skipped", "found": "no time left", "seconds": 0.0}
-
-
 def test_curve_of_a_long_run_is_kept_as_means_over_equal_times():
     time = np.arange(2001) * 0.05
     energy = 1e-7 * time
@@ -204,56 +181,6 @@ def test_figure_of_the_drift_has_a_panel_per_potential(tmp_path):
         draw_drifts([row | {"model": m} for m in models], 1e-6, picture)
         sizes.append(plt.imread(picture).shape[1])
     assert sizes[1] == pytest.approx(2 * sizes[0], rel=0.02)
-
-
-def test_angle_at_a_centre_over_frames():
-    # two bonds at 90 degrees in one frame, at 120 in the other: 105 +- 15
-    def frame(angle: float) -> Atoms:
-        x, y = 2.6 * np.cos(np.radians(angle)), 2.6 * np.sin(np.radians(angle))
-        return Atoms("SeCd2", [[0, 0, 0], [2.6, 0, 0], [x, y, 0]])
-
-    mean, width = cdse_dot_dynamics.angle_between([frame(90), frame(120)], "Cd", "Se", 3.4)
-    assert (mean, width) == pytest.approx((105.0, 15.0))
-
-
-@pytest.mark.parametrize(
-    ("name", "dft", "inside", "outside"),
-    [
-        ("Cd-Se mean", 2.7, 2.72, 2.73),
-        ("Cd-Se width", 0.12, 0.131, 0.133),
-        ("formate tilted", 0.79, 0.75, 0.73),
-        ("Cd-Se-Cd angle", 106.0, 106.9, 107.1),
-        ("Cd-Se-Cd angle width", 9.6, 10.5, 10.7),
-    ],
-)
-def test_verdicts_of_the_dot_have_their_tolerances(name, dft, inside, outside):
-    assert cdse_dot_dynamics.verdict(name, dft, inside)
-    assert not cdse_dot_dynamics.verdict(name, dft, outside)
-
-
-def test_peak_of_a_vibration_is_found_and_judged():
-    # H oscillates at 3000 1/cm in "DFT", at 3010 and at 3200 in the run
-    def velocity(wavenumber: float, spacing: float, n: int) -> np.ndarray:
-        t = np.arange(n) * spacing
-        v = np.zeros((n, 5, 3))
-        slow = {0: 50, 1: 165, 2: 770, 3: 1550}  # Cd Se O C
-        for atom, own in (*slow.items(), (4, wavenumber)):
-            v[:, atom, 0] = np.cos(2 * np.pi * own / 33356.41 * t)
-        return v
-
-    def run(wavenumber: float) -> list:
-        frames = [Atoms("CdSeOCH", np.zeros((5, 3))) for _ in range(2000)]
-        for frame, v in zip(frames, velocity(wavenumber, 2.0, 2000), strict=True):
-            frame.set_velocities(v)
-        return frames
-
-    dft = velocity(3000.0, 1.0, 4000)
-    for own, passes in ((3010.0, True), (3200.0, False)):
-        rows, _ = cdse_dot_dynamics.compare_peaks(dft, run(own), 2.0)
-        row = next(r for r in rows if "C-H stretch" in r["name"])
-        assert row["md"] == pytest.approx(own, abs=10.0)
-        assert row["dft"] == pytest.approx(3000.0, abs=10.0)
-        assert row["pass"] is passes
 
 
 def test_planted_grid_noise_is_found_fitted_and_taken_off():
@@ -279,17 +206,6 @@ def test_force_without_grid_noise_shows_no_spacing():
 def test_cutoff_of_a_spacing():
     # pi / sqrt(400 Ry) = 0.15708 bohr
     assert grid_noise.cutoff_of(np.pi / 20 * grid_noise.BOHR) == pytest.approx(400.0)
-
-
-def test_temperature_of_a_stretch_is_that_of_the_velocity_along_the_bond():
-    # C and H move against each other along x with kinetic energy kT/2, and anyhow across
-    reduced = 12.011 * 1.008 / 13.019
-    along = np.sqrt(250.0 * 8.617333e-5 / (reduced * 103.6427))
-    positions = np.tile(np.array([[0.0, 0, 0], [1.1, 0, 0], [9.0, 0, 0]]), (2, 1, 1))
-    velocities = np.zeros((2, 3, 3))
-    velocities[0, 1], velocities[1, 1] = [along, 0.3, 0.1], [-along, 0.2, 0]
-    found = cdse_dot_dynamics.stretch_temperature(positions, velocities, ["C", "H", "Cd"])
-    assert found == pytest.approx(250.0, rel=1e-3)
 
 
 def test_training_is_compared_with_the_faster_mode_of_nequip_of_the_same_preset():

@@ -3,12 +3,18 @@
 #include <cstring>
 
 #include "kernels.cuh"
+#include "profile.cuh"
 
 namespace qdml {
 namespace cuda {
 namespace {
 
 const char* describe_error(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
+
+int versions(int* driver, int* runtime) {
+    const int error = cudaDriverGetVersion(driver);
+    return error != cudaSuccess ? error : int(cudaRuntimeGetVersion(runtime));
+}
 
 int count(int* n) {
     *n = 0;
@@ -23,9 +29,7 @@ int describe(int device, DeviceDescription* d) {
     std::strncpy(d->name, properties.name, sizeof d->name - 1);
     d->major = properties.major;
     d->minor = properties.minor;
-    error = cudaDriverGetVersion(&d->driver);
-    if (error == cudaSuccess) error = cudaRuntimeGetVersion(&d->runtime);
-    if (error == cudaSuccess) error = cudaSetDevice(device);
+    error = cudaSetDevice(device);
     std::size_t free = 0, total = 0;
     if (error == cudaSuccess) error = cudaMemGetInfo(&free, &total);
     d->free_memory = static_cast<std::int64_t>(free);
@@ -122,6 +126,7 @@ DeviceInterface make() {
     d.version = kDeviceInterface;
     d.library = QDML_VERSION;
     d.describe_error = describe_error;
+    d.versions = versions;
     d.count = count;
     d.describe = describe;
     d.use = use;
@@ -149,6 +154,7 @@ DeviceInterface make() {
     add_edge_kernels(d);
     add_force_kernels(d);
     add_list_kernels(d);
+    if (Profile::file() != nullptr) time_all(d);
     return d;
 }
 

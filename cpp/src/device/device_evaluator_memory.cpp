@@ -19,7 +19,7 @@ std::int64_t DeviceEvaluator<real>::atom_bytes(std::int64_t n_local, std::int64_
                                                std::int64_t n_edges) const noexcept {
     using B = DeviceBuffer<real>;
     using D = DeviceBuffer<double>;
-    std::int64_t sum = DeviceList<real>::atom_bytes(n_local, n_total, n_edges) + B::bytes_for(n_local * sizes_.h) +
+    std::int64_t sum = list().atom_bytes(n_local, n_total, n_edges) + B::bytes_for(n_local * sizes_.h) +
                        B::bytes_for(n_local * sizes_.work) + B::bytes_for(n_local * sizes_.widest_z()) +
                        D::bytes_for(n_local) + D::bytes_for(9 * n_local) + D::bytes_for(3 * n_total) +
                        D::bytes_for(9 * n_total);
@@ -58,7 +58,7 @@ std::int64_t DeviceEvaluator<real>::centroid_bytes(std::int64_t n_local, std::in
 /// Arrays over edges.
 template <class real>
 std::int64_t DeviceEvaluator<real>::edge_bytes(std::int64_t n_edges) const noexcept {
-    return DeviceList<real>::edge_bytes(n_edges) +
+    return list().edge_bytes(n_edges) +
            (sizes_.edge > 0 ? DeviceBuffer<real>::bytes_for(n_edges * sizes_.edge) : 0);
 }
 
@@ -77,7 +77,9 @@ void DeviceEvaluator<real>::release_edges() noexcept {
 template <class real>
 std::int64_t DeviceEvaluator<real>::memory_estimate(std::int64_t n_local, std::int64_t n_ghost,
                                                     std::int64_t n_edges) const noexcept {
-    const std::int64_t atoms = atom_bytes(n_local, n_local + n_ghost, n_edges) + travelling_bytes(n_ghost, n_ghost);
+    const std::int64_t n_travelling = list().owner() != nullptr ? 0 : n_ghost;
+    const std::int64_t atoms =
+        atom_bytes(n_local, n_local + n_ghost, n_edges) + travelling_bytes(n_travelling, n_travelling);
     const std::int64_t all = atoms + edge_bytes(n_edges);
     return memory_limit_ > 0 ? std::min(all, std::max(atoms, memory_limit_)) : all;
 }
@@ -129,7 +131,7 @@ std::vector<int> DeviceEvaluator<real>::divide(const Graph& graph, bool centroid
                                         ", the limit is " + std::to_string(memory_limit_) +
                                         "; raise the limit or divide the atoms among more GPUs");
     }
-    if (list().bytes() + arrays_->edge.bytes() - DeviceList<real>::atom_bytes(n, graph.n_total, n_edges) > left) {
+    if (list().bytes() + arrays_->edge.bytes() - list().atom_bytes(n, graph.n_total, n_edges) > left) {
         release_edges();
     }
     reserve_edges(largest);

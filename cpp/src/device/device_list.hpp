@@ -63,8 +63,9 @@ public:
     const std::int64_t* row_end() const noexcept { return row_end_.data(); }
     int* bad_edge() const noexcept { return bad_edge_.data(); }
 
-    static std::int64_t atom_bytes(std::int64_t n_local, std::int64_t n_total, std::int64_t n_edges) noexcept;
-    static std::int64_t edge_bytes(std::int64_t n_edges) noexcept;
+    /// Bytes for lists that come in the way of the present one; edges are those of the list, with skin.
+    std::int64_t atom_bytes(std::int64_t n_local, std::int64_t n_total, std::int64_t n_edges) const noexcept;
+    std::int64_t edge_bytes(std::int64_t n_edges) const noexcept;
     std::int64_t bytes() const noexcept;
     void release_edges() noexcept;
 

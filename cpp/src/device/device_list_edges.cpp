@@ -108,16 +108,23 @@ DeviceMessages<real> DeviceList<real>::messages(const real* table, std::int64_t 
 }
 
 template <class real>
-std::int64_t DeviceList<real>::atom_bytes(std::int64_t n_local, std::int64_t n_total, std::int64_t n_edges) noexcept {
+std::int64_t DeviceList<real>::atom_bytes(std::int64_t n_local, std::int64_t n_total,
+                                          std::int64_t n_edges) const noexcept {
     using I = DeviceBuffer<int>;
     using L = DeviceBuffer<std::int64_t>;
-    return I::bytes_for(n_total) + I::bytes_for(n_local) + 2 * I::bytes_for(n_edges) + I::bytes_for(n_total + n_edges) +
-           L::bytes_for(n_local + 1) + L::bytes_for(n_local) + L::bytes_for(n_total + 1);
+    const std::int64_t sum = I::bytes_for(n_total) + I::bytes_for(n_local) + 2 * I::bytes_for(n_edges) +
+                             L::bytes_for(n_local + 1) + L::bytes_for(n_local) + L::bytes_for(n_total + 1);
+    if (!is_made_) return sum + I::bytes_for(n_total + n_edges);
+    // positions, cells and what is in them, the order of the rows, owners
+    const std::int64_t n_cells = n_total == n_total_ ? n_cells_ : std::max<std::int64_t>(64, 2 * n_total);
+    return sum + I::bytes_for(n_total + std::max(n_cells, n_edges)) + DeviceBuffer<double>::bytes_for(3 * n_total) +
+           L::bytes_for(n_cells + 1) + 2 * I::bytes_for(n_total) + I::bytes_for(n_local) +
+           (has_owner_ ? I::bytes_for(n_total - n_local) : 0);
 }
 
 template <class real>
-std::int64_t DeviceList<real>::edge_bytes(std::int64_t n_edges) noexcept {
-    return DeviceBuffer<double>::bytes_for(3 * n_edges) + DeviceBuffer<double>::bytes_for(n_edges) +
+std::int64_t DeviceList<real>::edge_bytes(std::int64_t n_edges) const noexcept {
+    return (is_made_ ? 0 : DeviceBuffer<double>::bytes_for(3 * n_edges)) + DeviceBuffer<double>::bytes_for(n_edges) +
            3 * DeviceBuffer<int>::bytes_for(n_edges) + DeviceBuffer<EdgeRecord<real>>::bytes_for(n_edges) +
            DeviceBuffer<EdgeGradient<real>>::bytes_for(n_edges);
 }

@@ -18,14 +18,13 @@
 namespace qdml {
 
 /// Changes whenever anything in this header does.
-constexpr int kDeviceInterface = 6;
+constexpr int kDeviceInterface = 7;
 /// The one exported symbol, a function of type DeviceEntry.
 constexpr const char* kDeviceEntry = "qdml_device_interface";
 
 struct DeviceDescription {
     char name[256];
     int major, minor;          ///< compute capability
-    int driver, runtime;       ///< CUDA versions as 1000 major + 10 minor
     std::int64_t free_memory, total_memory;  ///< bytes, now
 };
 
@@ -214,7 +213,10 @@ struct DeviceKernels {
 struct DeviceInterface {
     int version;         ///< kDeviceInterface
     const char* library;  ///< version of qdml it was built from
+    int is_timed;         ///< calls are timed one by one (cuda/profile.cuh): nothing may be recorded
     const char* (*describe_error)(int error);
+    /// CUDA that the driver supports, 0 without one, and CUDA of this library, as 1000 major + 10 minor.
+    int (*versions)(int* driver, int* runtime);
     int (*count)(int* n_devices);
     int (*describe)(int device, DeviceDescription*);
     int (*use)(int device);  ///< of this thread, before anything below

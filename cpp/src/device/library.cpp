@@ -70,6 +70,13 @@ std::string version_text(int number) {
 
 ChosenDevice choose_device(int local_rank) {
     const DeviceInterface& interface = load();
+    // before the cards are counted, which fails with an old driver as without a card
+    int driver = 0, runtime = 0;
+    if (interface.versions(&driver, &runtime) == 0 && driver / 1000 < runtime / 1000) {
+        if (driver == 0) unavailable("CUDA finds no card: no NVIDIA driver is installed");
+        unavailable("the driver supports CUDA " + version_text(driver) + ", this build needs " +
+                    version_text(runtime / 1000 * 1000) + " or newer; update the driver");
+    }
     int n = 0;
     const int error = interface.count(&n);
     if (error != 0 || n < 1) {
@@ -81,10 +88,6 @@ ChosenDevice choose_device(int local_rank) {
     const int fault = interface.describe(index, &d);
     if (fault != 0) {
         unavailable("card " + std::to_string(index) + " does not answer (" + interface.describe_error(fault) + ")");
-    }
-    if (d.driver / 1000 < d.runtime / 1000) {
-        unavailable("the driver supports CUDA " + version_text(d.driver) + ", this build needs " +
-                    version_text(d.runtime / 1000 * 1000) + " or newer; update the driver");
     }
     if (d.major < 8) {
         unavailable(std::string(d.name) + " has compute capability " + std::to_string(d.major) + "." +

@@ -27,8 +27,8 @@ public:
     }
     /// Start a step. `same`: shape and addresses of the step before; `record`: the work may be recorded at all.
     void begin(bool same, bool record) {
-        valid_ = same && record ? valid_ : 0;
-        record_ = record;
+        record_ = record && context_->call().is_timed == 0;
+        valid_ = same && record_ ? valid_ : 0;
         next_ = 0;
         pending_.clear();
     }

@@ -32,6 +32,7 @@ namespace emulation {
 struct Stream;
 struct Graph;
 struct Executable;
+struct Event;
 
 /// Run or, while the stream records, keep for later: `thread` once per thread of each block.
 void launch(std::function<void()> thread, long long grid, int block, Stream* stream);
@@ -85,6 +86,7 @@ enum cudaError_t {
     cudaSuccess = 0,
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
+    cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
     cudaErrorInvalidDevice = 101,
     cudaErrorGraphExecUpdateFailure = 910,
@@ -101,6 +103,7 @@ struct cudaGraphExecUpdateResultInfo {
     int result;
 };
 using cudaStream_t = qdml::emulation::Stream*;
+using cudaEvent_t = qdml::emulation::Event*;
 using cudaGraph_t = qdml::emulation::Graph*;
 using cudaGraphExec_t = qdml::emulation::Executable*;
 
@@ -121,6 +124,9 @@ cudaError_t cudaMemsetAsync(void* p, int byte, std::size_t bytes, cudaStream_t s
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaEventCreate(cudaEvent_t* event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long flags);

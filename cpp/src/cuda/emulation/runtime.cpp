@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -23,6 +24,9 @@ using Work = std::function<void()>;
 struct Stream {
     bool records = false;
     std::vector<Work> recorded;
+};
+struct Event {
+    std::chrono::steady_clock::time_point time;
 };
 struct Graph {
     std::vector<Work> work;
@@ -74,6 +78,7 @@ using namespace qdml::emulation;
 
 cudaError_t cudaGetDeviceCount(int* n) {
     *n = static_cast<int>(from_environment("QDML_EMULATED_DEVICES", 1));
+    if (from_environment("QDML_EMULATED_DRIVER", 13000) < 13000) return cudaErrorInsufficientDriver;
     return *n > 0 ? cudaSuccess : cudaErrorNoDevice;
 }
 cudaError_t cudaSetDevice(int device) {
@@ -105,6 +110,7 @@ const char* cudaGetErrorString(cudaError_t error) {
     switch (error) {
         case cudaSuccess: return "no error";
         case cudaErrorMemoryAllocation: return "out of memory";
+        case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient for CUDA runtime version";
         case cudaErrorNoDevice: return "no CUDA-capable device is detected";
         case cudaErrorInvalidDevice: return "invalid device ordinal";
         default: return "invalid argument";
@@ -169,6 +175,17 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     if (stream->records) fault("a recording stream cannot be waited for");
+    return cudaSuccess;
+}
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+    *event = new Event;
+    return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    return submit(stream, [=] { event->time = std::chrono::steady_clock::now(); });
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+    *milliseconds = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
     return cudaSuccess;
 }
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
