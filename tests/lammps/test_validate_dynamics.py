@@ -30,7 +30,11 @@ def test_a_dot_runs_at_constant_temperature_and_energy(tmp_path, monkeypatch, mo
     states = {row.name: row.state for row in found.rows}
     assert states["lattice constant"] == "-"
     assert states["NVE drift, 0.2 ps, 11 atoms"] in ("PASS", "FAIL")
-    assert len(found.rows) == 4
+    assert len(found.rows) == 5
+    # the dot is neutral and the minimum of the deck is where the run is compared with
+    assert states["Cd4Cl6Se at 30 K: bonds broken, made between first and last 20%"] == "-"
+    (relaxed,) = dynamics.frames_of(tmp_path / "run", dynamics.RELAXED).frames
+    assert relaxed.get_chemical_symbols() == DOT.get_chemical_symbols()
     frames = dynamics.frames_of(tmp_path / "run", "nvt-30").frames
     assert len(frames) == dynamics.FRAMES + 1
     assert frames[0].get_chemical_symbols() == DOT.get_chemical_symbols()
@@ -39,7 +43,8 @@ def test_a_dot_runs_at_constant_temperature_and_energy(tmp_path, monkeypatch, mo
     numbers = write_report(found, tmp_path / "page.html")
     assert json.loads(numbers.read_text())["rows"][0]["name"] == "lattice constant"
     page = (tmp_path / "page.html").read_text()
-    assert page.count("<figure>") >= 4
+    assert page.count("<figure>") >= 6
+    assert "relaxed start" in page
     assert "Debye" in page
 
 

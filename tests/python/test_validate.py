@@ -14,6 +14,7 @@ from qdml.errors import ConfigError, DataError
 from qdml.validate import (
     crystal,
     dynamics,
+    motion,
     observables,
     phonons,
     reference,
@@ -194,24 +195,6 @@ def test_phases_within_the_tie_are_not_told_apart():
     assert order(0.01, 0.0) == "FAIL"
 
 
-def test_a_lost_ligand_and_a_collapse_are_seen():
-    dot = Atoms("Cd2SeCl2", [[0, 0, 0], [5.2, 0, 0], [2.6, 0, 0], [-2.4, 0, 0], [7.6, 0, 0]])
-    away = dot.copy()
-    away.positions[4] += [6.0, 0, 0]
-    run = dynamics.intactness([dot, away])
-    assert run.detached.tolist() == [0, 1]
-    assert run.lost == "Cl"
-    assert [r.state for r in rows.intact_rows("dot", run, 1.0)] == ["FAIL", "PASS"]
-    near = dot.copy()
-    near.positions[3] = [-1.2, 0, 0]
-    run = dynamics.intactness([near])
-    assert run.shortest < targets.SHORTEST_RATIO
-    assert run.shortest_pair in ("Cd-Cl", "Cl-Cd")
-    # two chlorides that touch hold nothing together
-    pair = Atoms("CdClCl", [[0, 0, 0], [2.4, 0, 0], [4.6, 0, 0]])
-    assert dynamics.intactness([pair]).detached.tolist() == [1]
-
-
 def test_a_vibration_shows_at_its_wavenumber():
     spacing, wavenumber = 4.0, 200.0
     time = spacing * np.arange(2000)
@@ -264,9 +247,10 @@ def test_a_dot_with_carboxylates_gets_their_table(tmp_path, monkeypatch):
 
     monkeypatch.setattr(dynamics, "drift_of", no_log)
     request = report.Request(tmp_path, "CdSe", [], tmp_path, frame, 1.0, 1.0, temperatures=(300,))
-    static = rows.Static([], numbers={"lattice": 6.2})
-    _, sections, numbers = report._dynamics(request, static, lambda text: None)
+    _, sections, numbers = motion.dot_in_motion(request, frame, 6.2)
     assert [name for name, _ in sections] == ["A dot in motion", "Carboxylates"]
+    assert "relaxed start" in sections[0][1]
+    assert numbers["local_order"]["300 K"]["coordination"]["cation/surface"]["mean"] == 3.0
     assert numbers["binding_modes"]["MD"]["chelating"] == 1.0
     assert numbers["binding_mode_lifetimes_ps"]["chelating"] is None  # never left
 

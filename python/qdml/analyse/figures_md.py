@@ -127,14 +127,18 @@ def draw_coordination(
     symbols = list(shares)
     figure, axes = new_figure(2, len(symbols), 4.8)
     for k, symbol in enumerate(symbols):
-        _bars(axes[0, k], symbol, shares[symbol])
+        draw_shares(axes[0, k], shares[symbol], {s: line["color"] for s, line in SOURCES.items()})
+        axes[0, k].set_xlabel(f"bonded neighbours of {symbol} (lattice and ligands)")
+        axes[0, k].set_title(symbol)
+        axes[0, k].legend()
         _bands(axes[1, k], symbol, time_ps, over_time[symbol])
     axes[0, 0].set_ylabel("share of atoms")
     axes[1, 0].set_ylabel("share of atoms (MD)")
     return figure
 
 
-def _bars(axis: Axes, symbol: str, shares: dict[str, np.ndarray]) -> None:
+def draw_shares(axis: Axes, shares: dict[str, np.ndarray], colours: dict[str, str]) -> None:
+    """Bars of the share of each coordination number 0 .. 12, [13] per source; empty ends cut."""
     together = np.sum(list(shares.values()), axis=0)
     used = np.flatnonzero(together > 1e-3)
     low, high = (int(used[0]), int(used[-1])) if len(used) else (0, 4)
@@ -142,13 +146,9 @@ def _bars(axis: Axes, symbol: str, shares: dict[str, np.ndarray]) -> None:
     width = 0.8 / max(len(shares), 2)
     for k, (source, share) in enumerate(shares.items()):
         x = np.arange(low, high + 1) + (k - (len(shares) - 1) / 2) * width
-        axis.bar(x, share[low : high + 1], width * 0.92, color=SOURCES[source]["color"],
-                 label=source)  # fmt: skip
+        axis.bar(x, share[low : high + 1], width * 0.92, color=colours[source], label=source)
     axis.set_xticks(range(low, high + 1))
     axis.set_ylim(0, 1.05)
-    axis.set_xlabel(f"bonded neighbours of {symbol} (lattice and ligands)")
-    axis.set_title(symbol)
-    axis.legend()
 
 
 def _bands(axis: Axes, symbol: str, time_ps: np.ndarray, shares: np.ndarray) -> None:

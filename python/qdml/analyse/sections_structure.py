@@ -116,11 +116,10 @@ def _pairs_to_draw(roles: Roles | None, symbols: set[str]) -> list[tuple[str, st
     if roles is None:
         ordered = sorted(symbols)
         return [(a, b) for k, a in enumerate(ordered) for b in ordered[k:]][:8]
-    anchors = [s for s in roles.ligands if s not in ("H", "C")] or list(roles.ligands)
     pairs = [(c, a) for c in roles.cations for a in roles.anions]
     pairs += [(a, c) for c in roles.cations for a in roles.anions]
     pairs += [(x, x) for x in (*roles.cations, *roles.anions)]
-    pairs += [(c, x) for c in roles.cations for x in anchors]
+    pairs += [(c, x) for c in roles.cations for x in roles.donors]
     return pairs[:8]
 
 

@@ -77,6 +77,11 @@ class Roles:
         )
 
     @property
+    def donors(self) -> tuple[str, ...]:
+        """Ligand elements that bind to the lattice: all but C and H, unless there are no others."""
+        return tuple(s for s in self.ligands if s not in ("H", "C")) or self.ligands
+
+    @property
     def reach(self) -> float:
         """Longest bond length of a cation and anything it binds, A."""
         others = (*self.anions, *self.ligands)

@@ -51,6 +51,7 @@ def validate(
     import ase.io
 
     from qdml.analyse.report import write_report
+    from qdml.build.reading import read_structures
     from qdml.validate.report import Request
     from qdml.validate.report import validate as run_validation
 
@@ -62,7 +63,7 @@ def validate(
             raise DataError(f"{path}: does not exist")
     for path in data or []:
         frames += ase.io.read(path, ":")
-    structure = ase.io.read(dot) if dot else None
+    structure = read_structures(dot)[-1] if dot else None
     console = Console(highlight=False, soft_wrap=True)
     errors = Console(stderr=True)
     with (

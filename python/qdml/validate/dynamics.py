@@ -1,25 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Dynamics of a dot through LAMMPS: decks, runs, and whether the dot stays whole."""
+"""Dynamics of a dot through LAMMPS: decks, runs and what they leave."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from ase import Atoms
-from ase.data import atomic_masses, covalent_radii
+from ase.data import atomic_masses
 from ase.io import write
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from qdml.analyse.drift import Drift, choose_section, measure_drift
 from qdml.analyse.logfile import read_log
-from qdml.analyse.surface import BOND_FACTOR, find_pairs
 from qdml.analyse.trajectory import Trajectory, read_trajectory
-from qdml.build.charges import OXIDATION
 from qdml.errors import EngineError
 from qdml.lammps import lammps_command, lammps_environment
 
@@ -30,7 +24,13 @@ EQUILIBRATION = 2.0
 """ps of each run before anything is counted."""
 
 FRAMES = 200
-"""Frames kept of a run at constant temperature."""
+"""Frames kept of a run at constant temperature, or more where they were too far apart."""
+
+LONGEST_GAP = 0.1
+"""ps between kept frames at most: tells an atom that left from one that swings out and back."""
+
+RELAXED = "relaxed"
+"""Name of the trajectory that holds the one structure at the end of the minimisation."""
 
 SPECTRUM_STEPS = 2
 """Steps between stored velocities: 4 fs resolve vibrations up to 4000 cm-1."""
@@ -51,6 +51,7 @@ thermo_style custom step time temp pe ke etotal
 thermo_modify format float %.12g flush yes
 thermo {thermo}
 minimize 0 1.0e-2 300 3000
+write_dump all custom {relaxed}.lammpstrj id type element x y z modify element {elements} sort id
 reset_timestep 0
 velocity all create {start} {seed} mom yes rot yes dist gaussian
 {body}
@@ -78,23 +79,24 @@ run {steps}
 """
 
 
-@dataclass(frozen=True)
-class Intact:
-    """Whether a dot stays whole: over the frames of a run.
-
-    detached: atoms outside the largest piece, per frame. shortest: least distance of any two atoms
-    over the sum of their covalent radii, and the pair of elements that has it.
-    """
-
-    detached: np.ndarray
-    shortest: float
-    shortest_pair: str
-    lost: str
-
-
 def time_step(atoms: Atoms) -> float:
     """fs: 1 with hydrogen, 2 without."""
     return 1.0 if "H" in atoms.get_chemical_symbols() else 2.0
+
+
+def _steps(picoseconds: float, step: float) -> int:
+    return max(round(1000 * picoseconds / step), 10)
+
+
+def _stride(n_steps: int, step: float) -> int:
+    """Steps between kept frames: FRAMES of them, not farther apart than LONGEST_GAP."""
+    return max(min(n_steps // FRAMES, int(1000 * LONGEST_GAP / step)), 1)
+
+
+def frame_spacing(dot: Atoms, picoseconds: float) -> float:
+    """ps between the kept frames of a run at constant temperature."""
+    step = time_step(dot)
+    return _stride(_steps(picoseconds, step), step) * step / 1000
 
 
 def run(
@@ -117,14 +119,14 @@ def run(
     elements = sorted(set(dot.get_chemical_symbols()))
     _write_data(dot, elements, folder / "dot.data")
     step = time_step(dot)
-    n_steps = max(round(1000 * picoseconds / step), 10)
+    n_steps = _steps(picoseconds, step)
     n_first = round(1000 * min(EQUILIBRATION, picoseconds) / step)
     nve = name == "nve"
     body = (NVE if nve else NVT).format(
         temperature=temperature,
         seed=seed,
         equilibration=n_first,
-        every=SPECTRUM_STEPS if nve else max(n_steps // FRAMES, 1),
+        every=SPECTRUM_STEPS if nve else _stride(n_steps, step),
         elements=" ".join(elements),
         steps=n_steps,
     )
@@ -135,6 +137,7 @@ def run(
     deck = DECK.format(
         masses=masses,
         model=model.resolve(),
+        relaxed=RELAXED,
         elements=" ".join(elements),
         timestep=step / 1000,
         thermo=max(n_steps // 500, 1) if nve else 100,
@@ -200,42 +203,3 @@ def drift_of(folder: Path) -> Drift:
     """Drift of the run at constant energy."""
     log = read_log(folder / "nve.log")
     return measure_drift(log, choose_section(log))
-
-
-def pieces(atoms: Atoms) -> np.ndarray:
-    """Number of the piece of each atom [n]: bonds are shorter than 1.3 covalent radii sums.
-
-    Bonds between two cations or two anions of the lattice do not hold a dot together and are not
-    counted: only pairs of unlike formal charge, and pairs of a ligand's own atoms (C, H, N, O, S).
-    """
-    charge = np.array([_sign(symbol) for symbol in atoms.get_chemical_symbols()])
-    radii = covalent_radii[atoms.numbers]
-    found = find_pairs(atoms, 2 * BOND_FACTOR * radii.max())
-    bonded = found.distance < BOND_FACTOR * (radii[found.i] + radii[found.j])
-    unlike = charge[found.i] * charge[found.j] <= 0
-    i, j = found.i[bonded & unlike], found.j[bonded & unlike]
-    graph = coo_array((np.ones(len(i)), (i, j)), shape=(len(atoms), len(atoms)))
-    return connected_components(graph, directed=False)[1]
-
-
-def _sign(symbol: str) -> int:
-    return int(np.sign(OXIDATION.get(symbol, 0)))
-
-
-def intactness(frames: list[Atoms]) -> Intact:
-    """Pieces and shortest distances of a run."""
-    detached, shortest, pair, lost = [], np.inf, "", ""
-    for atoms in frames:
-        number = pieces(atoms)
-        counts = np.bincount(number)
-        detached.append(len(atoms) - int(counts.max()))
-        found = find_pairs(atoms, 4.0)
-        radii = covalent_radii[atoms.numbers]
-        ratio = found.distance / (radii[found.i] + radii[found.j])
-        if len(ratio) and ratio.min() < shortest:
-            k = int(ratio.argmin())
-            shortest = float(ratio[k])
-            pair = f"{atoms.symbols[found.i[k]]}-{atoms.symbols[found.j[k]]}"
-        away = number != counts.argmax()
-        lost = atoms[away].get_chemical_formula() if away.any() else ""
-    return Intact(np.array(detached), shortest, pair, lost)

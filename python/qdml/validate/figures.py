@@ -3,16 +3,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from ase.units import GPa
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from qdml.analyse.figures import CYCLE, new_figure, styled
+from qdml.analyse.figures_md import draw_shares
+from qdml.validate.local_order import REGION_NAMES, ROLES, Group, LocalOrder
 from qdml.validate.observables import Scattering, Spectrum
 from qdml.validate.phonons import Phonons
 from qdml.validate.reference import HeldOut, VolumeCurve
 
 MODEL, DFT = "#0072B2", "#D55E00"
+START = "#9A9A9A"
 REGION_COLOURS = {"bulk": "#7A7A7A", "core": "#0072B2", "surface": "#D55E00", "ligand": "#009E73"}
 
 
@@ -88,8 +96,78 @@ def draw_wholeness(runs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     axes[0, 0].set_ylabel("atoms not attached")
     most = max([1, *(int(detached.max()) for _, detached in runs.values())])
     axes[0, 0].set_ylim(-0.05 * most, 1.1 * most)
+    axes[0, 0].yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes[0, 0].legend()
     return figure
+
+
+def run_colours(runs: Iterable[str], start: str) -> dict[str, str]:
+    """Colour of each run, the same as in `draw_wholeness`; the structure named `start` is grey."""
+    rest = iter(CYCLE)
+    return {name: START if name == start else next(rest) for name in runs}
+
+
+@styled
+def draw_local_coordination(
+    orders: dict[str, LocalOrder], titles: dict[Group, str], start: str
+) -> Figure:
+    """Shares of coordination numbers: a row per role, a column per region, bars per run."""
+    figure, axes = new_figure(2, 2, 4.6, sharey=True)
+    colours = run_colours(orders, start)
+    for group, axis in _panels(axes, titles):
+        draw_shares(axis, {name: o.shares(group) for name, o in orders.items()}, colours)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("share of atoms")
+    for axis in axes[1]:
+        axis.set_xlabel("bonds")
+    _legend_above(figure, colours)
+    return figure
+
+
+@styled
+def draw_local_angles(
+    orders: dict[str, LocalOrder], titles: dict[Group, str], start: str
+) -> Figure:
+    """Densities of bond angles: a row per role of the central atom, a column per region."""
+    figure, axes = new_figure(2, 2, 4.6, sharex=True)
+    colours = run_colours(orders, start)
+    # an atom with one bond, such as a bromide on a face, has no angle
+    bent = {g: t for g, t in titles.items() if any(len(o.angles[g]) for o in orders.values())}
+    for group, axis in _panels(axes, bent):
+        top = 0.0
+        for name, order in orders.items():
+            angle, density = order.angle_density(group)
+            axis.plot(angle, 100 * density, color=colours[name], linewidth=1.2)
+            # the start has no thermal width: its peaks may leave the panel
+            top = max(top, 0.0 if name == start else 100 * float(density.max()))
+        axis.set_ylim(0, 1.3 * top or None)
+        axis.set_xlim(40, 180)
+        axis.xaxis.set_major_locator(MultipleLocator(20))
+    for axis in axes[:, 0]:
+        axis.set_ylabel("density (% per degree)")
+    for axis in axes[1]:
+        axis.set_xlabel("angle (°)")
+    _legend_above(figure, colours)
+    return figure
+
+
+def _panels(axes: np.ndarray, titles: dict[Group, str]) -> Iterator[tuple[Group, Axes]]:
+    """Panels that have something to draw, titled; the others say that there is nothing."""
+    for row, role in enumerate(ROLES):
+        for column, region in enumerate(REGION_NAMES):
+            axis, group = axes[row, column], (role, region)
+            if group in titles:
+                axis.set_title(titles[group])
+                yield group, axis
+            else:
+                axis.set_axis_off()
+                text = f"none: {role}, {region}"
+                axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center")
+
+
+def _legend_above(figure: Figure, colours: dict[str, str]) -> None:
+    handles = [Line2D([], [], color=tint, linewidth=4, label=n) for n, tint in colours.items()]
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
 
 
 @styled
