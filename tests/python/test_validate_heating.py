@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from qdml.errors import DataError, EngineError
-from qdml.validate import heating
+from qdml.validate import heating, report, rows
 from qdml.validate.crystal import perovskite_cell
 from qdml.validate.figures_heating import draw_heating, heating_rows
 
@@ -123,3 +123,40 @@ def test_a_run_that_fails_says_what_lammps_said(tmp_path: Path) -> None:
     missing = tmp_path / "nothing.qdml"
     with pytest.raises(EngineError, match=r"nothing\.qdml"):
         heating.heat("CsPbBr3", missing, tmp_path / "run", picoseconds=0.1, temperatures=(300,))
+
+
+def test_the_page_shows_the_heated_crystal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "static_rows", lambda *arguments: rows.Static())
+    heated = heating.Heating(
+        np.array([100.0, 500.0]), np.full((2, 3), 6.0), np.array([[10.5, 11.0], [0.4, 0.3]])
+    )
+    asked = {}
+
+    def heat(material: str, model: Path, folder: Path, **options: object) -> heating.Heating:
+        asked.update(options, material=material)
+        return heated
+
+    monkeypatch.setattr(heating, "heat", heat)
+    request = report.Request(FAST, "CsPbBr3", [], tmp_path, None, 0.0, heat_picoseconds=7.0)
+    found = report.validate(request)
+    assert (asked["picoseconds"], asked["material"]) == (7.0, "CsPbBr3")
+    assert found.rows[0].name.startswith("linear expansion")
+    assert "The crystal heated" in found.page
+    assert found.page.count("<figure>") == 1
+    assert found.numbers["heating"]["tilts"] == [[10.5, 11.0], [0.4, 0.3]]
+    without = report.Request(FAST, "CsPbBr3", [], tmp_path, None, 0.0)
+    assert "The crystal heated" not in report.validate(without).page
+
+
+def test_a_crystal_that_cannot_be_heated_is_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "static_rows", lambda *arguments: rows.Static())
+
+    def heat(*arguments: object, **options: object) -> heating.Heating:
+        raise EngineError("ERROR: Lost atoms")
+
+    monkeypatch.setattr(heating, "heat", heat)
+    request = report.Request(FAST, "CsPbBr3", [], tmp_path, None, 0.0, heat_picoseconds=7.0)
+    found = report.validate(request)
+    assert [(row.state, row.value) for row in found.rows] == [("FAIL", "ERROR: Lost atoms")]

@@ -33,6 +33,10 @@ def validate(
     nve_time: Annotated[
         float, typer.Option(min=0.01, help="Length of the run at constant energy, ps.")
     ] = 20.0,
+    heat_time: Annotated[
+        float,
+        typer.Option(min=0.0, help="Heat the crystal, ps at each temperature; 0: do not."),
+    ] = 0.0,
     temperature: Annotated[
         list[int] | None, typer.Option(help="K; repeatable; default 300 and 500.")
     ] = None,
@@ -72,7 +76,7 @@ def validate(
     ):
         request = Request(
             model, material, frames, folder or Path(temporary), structure, time, nve_time,
-            tuple(temperature or (300, 500)), ranks,
+            tuple(temperature or (300, 500)), ranks, heat_time,
         )  # fmt: skip
 
         def tell(text: str) -> None:

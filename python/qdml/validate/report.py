@@ -14,15 +14,17 @@ import qdml
 from qdml.analyse import html
 from qdml.analyse.report import plain
 from qdml.build import build_dot, preset
-from qdml.errors import ConfigError
-from qdml.validate import figures, motion, rows, targets
+from qdml.errors import ConfigError, DataError, EngineError
+from qdml.validate import figures, figures_heating, heating, motion, rows, targets
 
 HEAD = ["observable", "potential", "own DFT", "literature DFT", "experiment", "limit", ""]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to validate. times in ps; no dynamics when `picoseconds` is 0."""
+    """What to validate. times in ps; no dynamics when `picoseconds` is 0, nor is the crystal heated
+    when `heat_picoseconds` (at each temperature) is 0.
+    """
 
     model: Path
     material: str
@@ -33,6 +35,7 @@ class Request:
     nve_picoseconds: float = 20.0
     temperatures: tuple[int, ...] = (300, 500)
     ranks: int = 1
+    heat_picoseconds: float = 0.0
 
 
 @dataclass
@@ -73,6 +76,10 @@ def validate(
         )
         found += run_rows
         sections += run_sections
+    if request.heat_picoseconds > 0:
+        heat_rows, heat_sections, numbers["heating"] = _heated(request, on_progress)
+        found += heat_rows
+        sections += heat_sections
     sections.append(("What was run", _provenance(request, calculator)))
     table = html.table(
         HEAD,
@@ -124,6 +131,26 @@ def _crystal_html(static: rows.Static) -> str:
         caption = "Phonons by finite displacements; a short-range potential has no LO-TO splitting."
         parts.append(html.figure(figures.draw_phonons(static.phonons), caption))
     return "\n".join(parts)
+
+
+def _heated(
+    request: Request, on_progress: Callable[[str], None]
+) -> tuple[list[rows.Row], list[tuple[str, str]], dict[str, Any]]:
+    """The crystal at rising temperatures."""
+    try:
+        found = heating.heat(
+            request.material, request.model, request.folder / "heating",
+            picoseconds=request.heat_picoseconds, ranks=request.ranks, on_progress=on_progress,
+        )  # fmt: skip
+    except (EngineError, DataError) as fault:
+        return [rows.Row("crystal heated", str(fault), state="FAIL")], [], {}
+    caption = (
+        f"The crystal at zero pressure, {request.heat_picoseconds:g} ps at each temperature, "
+        "heated from the phase that is stable at 0 K: means over the last two thirds."
+    )
+    drawing = html.figure(figures_heating.draw_heating(found), caption)
+    made = list(figures_heating.heating_rows(request.material, found, request.heat_picoseconds))
+    return made, [("The crystal heated", drawing)], vars(found)
 
 
 def _provenance(request: Request, calculator: qdml.Calculator) -> str:
