@@ -132,11 +132,24 @@ def test_like_charges_hold_nothing_together_and_touching_atoms_are_seen():
     near = ROW.copy()
     near.positions[3] = [-1.2, 0, 0]
     run = bonds.follow([ROW, near, ROW])
-    assert run.shortest == pytest.approx(1.2 / CD_CL)
-    assert run.shortest_pair in ("Cd-Cl", "Cl-Cd")
+    assert run.shortest.ratio == pytest.approx(1.2 / CD_CL)
+    assert run.shortest.pair in ("Cd-Cl", "Cl-Cd")
     losses = bonds.find_losses(run.detached, SPACING)
     rows = list(motion_rows.intact_rows("dot", run, losses, 0.1, None))
     assert [r.state for r in rows] == ["PASS", "FAIL"]
+
+
+def test_like_ions_are_shown_beside_the_pairs_that_bond():
+    pair = Atoms("CdCdSe", [[0, 0, 0], [1.5, 0, 0], [0.75, 2.5, 0]])
+    run = bonds.follow([pair])
+    assert run.shortest_like == (pytest.approx(1.5 / (2 * 1.44)), "Cd-Cd")
+    assert run.shortest.pair in ("Cd-Se", "Se-Cd")
+    losses = bonds.find_losses(run.detached, SPACING)
+    rows = list(motion_rows.intact_rows("dot", run, losses, 0.1, None))
+    assert (rows[1].value, rows[1].state) == ("0.99 (Cd-Se); of like ions 0.52 (Cd-Cd)", "PASS")
+    alone = bonds.follow([Atoms("CdSe", [[0, 0, 0], [0, 0, 2.6]])])
+    assert alone.shortest_like == (np.inf, "")
+    assert "like" not in list(motion_rows.intact_rows("dot", alone, losses, 0.1, None))[1].value
 
 
 def crystal(symbols, structure, a):

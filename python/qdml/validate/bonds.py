@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -45,22 +46,29 @@ CONTACT = 4.0
 """A; pairs to look for the shortest distance in."""
 
 
+class Contact(NamedTuple):
+    """The closest two atoms: their distance over the sum of the covalent radii, their elements."""
+
+    ratio: float = np.inf
+    pair: str = ""
+
+
 @dataclass(frozen=True)
 class History:
     """Bonds of one run of the same atoms.
 
     numbers [n_atoms] atomic numbers; pairs [n_pairs, 2] atoms i < j that are bonded at any time;
     bonded [n_frames, n_pairs]; detached [n_frames, n_atoms]: not held to the dot by bonds, in that
-    frame. shortest: least distance of any two atoms of any frame over the sum of their covalent
-    radii, and shortest_pair its elements.
+    frame. shortest: the closest two atoms that bond, of any frame; shortest_like: of all others,
+    two cations or two anions, whose covalent radii say little (Cs 2.44 A, Shannon's Cs+ 1.67 A).
     """
 
     numbers: np.ndarray
     pairs: np.ndarray
     bonded: np.ndarray
     detached: np.ndarray
-    shortest: float
-    shortest_pair: str
+    shortest: Contact
+    shortest_like: Contact
 
     @property
     def symbols(self) -> np.ndarray:
@@ -86,24 +94,23 @@ def follow(frames: Sequence[Atoms], start: Atoms | None = None) -> History:
     detached = np.zeros((len(frames), n), dtype=bool)
     before = np.empty(0, dtype=np.int64) if start is None else _bonds(start)[0]
     dot = np.ones(n, dtype=bool)
-    shortest, pair = np.inf, ""
+    shortest, shortest_like = Contact(), Contact()
     for k, atoms in enumerate(frames):
-        forms, holds, least, names = _bonds(atoms)
+        forms, holds, *contacts = _bonds(atoms)
         before = np.union1d(forms, np.intersect1d(before, holds, assume_unique=True))
         bonds.append(before)
         piece = _pieces(before // n, before % n, n)
         dot = piece == np.bincount(piece[dot]).argmax()
         detached[k] = ~dot
-        if least < shortest:
-            shortest, pair = least, names
+        shortest, shortest_like = map(min, (shortest, shortest_like), contacts)
     every = np.unique(np.concatenate(bonds))
     bonded = np.array([np.isin(every, one, assume_unique=True) for one in bonds])
     pairs = np.column_stack([every // n, every % n])
-    return History(numbers, pairs, bonded, detached, shortest, pair)
+    return History(numbers, pairs, bonded, detached, shortest, shortest_like)
 
 
-def _bonds(atoms: Atoms) -> tuple[np.ndarray, np.ndarray, float, str]:
-    """Pairs i < j within FORMS and within BREAKS as sorted i n + j; shortest ratio, its pair."""
+def _bonds(atoms: Atoms) -> tuple[np.ndarray, np.ndarray, Contact, Contact]:
+    """Pairs i < j within FORMS and BREAKS as sorted i n + j; closest that bond, closest others."""
     radii, n = covalent_radii[atoms.numbers], len(atoms)
     found = find_pairs(atoms, max(2 * BREAKS * float(radii.max()), CONTACT))
     once = found.i < found.j
@@ -113,10 +120,15 @@ def _bonds(atoms: Atoms) -> tuple[np.ndarray, np.ndarray, float, str]:
     unlike = charge[i] * charge[j] <= 0
     key = i * n + j
     forms, holds = (np.unique(key[unlike & (ratio < cut)]) for cut in (FORMS, BREAKS))
-    if not len(ratio):
-        return forms, holds, np.inf, ""
-    k = int(ratio.argmin())
-    return forms, holds, float(ratio[k]), f"{atoms.symbols[i[k]]}-{atoms.symbols[j[k]]}"
+    contacts = []
+    for k in (np.flatnonzero(unlike), np.flatnonzero(~unlike)):
+        if not len(k):
+            contacts.append(Contact())
+            continue
+        least = k[ratio[k].argmin()]
+        names = f"{atoms.symbols[i[least]]}-{atoms.symbols[j[least]]}"
+        contacts.append(Contact(float(ratio[least]), names))
+    return forms, holds, contacts[0], contacts[1]
 
 
 def _pieces(i: np.ndarray, j: np.ndarray, n: int) -> np.ndarray:

@@ -43,11 +43,13 @@ def intact_rows(
         limit="0",
         state=judged(lost == 0),
     )
+    like = run.shortest_like
+    beside = f"; of like ions {like.ratio:.2f} ({like.pair})" if like.pair else ""
     yield Row(
         f"{name}: shortest distance / covalent radii",
-        f"{run.shortest:.2f} ({run.shortest_pair})",
+        f"{run.shortest.ratio:.2f} ({run.shortest.pair}){beside}",
         limit=f"{targets.SHORTEST_RATIO:g}",
-        state=judged(run.shortest >= targets.SHORTEST_RATIO),
+        state=judged(run.shortest.ratio >= targets.SHORTEST_RATIO),
     )
     if roles is None:
         return
