@@ -34,7 +34,7 @@ def run(title: str, command: list[str], made: Path, log: Path | None = None) -> 
     if result.returncode != 0 or not made.exists():
         if log is not None:
             print(log.read_text()[-3000:])
-        print(f"demo stopped: the step above failed with exit code {result.returncode}")
+        print(f"stopped: the step above failed with exit code {result.returncode}")
         sys.exit(result.returncode or 1)
     print(f"   done in {time.monotonic() - start:.0f} s: {made}", flush=True)
 

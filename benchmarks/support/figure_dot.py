@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Figure of cdse_dot_dynamics.py: distances, binding modes, coordination, vibrations."""
+"""Figures of cdse_dot_dynamics.py and cdse_dot_baselines.py."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from qdml.validate.observables import Spectrum
 from scipy.ndimage import gaussian_filter1d
 
 DFT, MD = "#d55e00", "#2b6cb0"
+FORCE_COLOURS = ("#d0d0d0", "#9a9a9a", "#e69f00", "#d55e00", "#4c9f70", "#2b6cb0", "#8b5fbf")
 
 
 def draw(
@@ -27,7 +28,7 @@ def draw(
     density: Callable[..., np.ndarray],
     path: Path,
 ) -> None:
-    """Write the PNG; `density(distances, a, b)` is n(r) of a pair."""
+    """Distances, binding modes, coordination, vibrations as PNG; `density` is n(r) of a pair."""
     figure, axes = plt.subplots(2, 4, figsize=(16, 7.2))
     for axis, (a, b) in zip(axes[0], pairs[:4], strict=True):
         r = dft["distances"].r
@@ -73,3 +74,24 @@ def bars(axis: plt.Axes, rows: list[dict[str, Any]], prefix: str, suffix: str) -
     names = [r["name"].removeprefix(prefix).removesuffix(suffix) for r in rows]
     axis.set_xticks(x, names, rotation=35, ha="right", fontsize=8)
     axis.set_ylabel("share")
+
+
+def draw_forces(rows: dict[str, dict[str, Any]], elements: Sequence[str], path: Path) -> None:
+    """Write the test errors of all methods by element as PNG; `rows` by name, with rmse in eV/Å."""
+    figure, axis = plt.subplots(figsize=(10, 4.2))
+    names = list(rows)
+    width = 0.84 / len(names)
+    for k, name in enumerate(names):
+        found = rows[name]["rmse"]
+        x = [n + (k - (len(names) - 1) / 2) * width for n, s in enumerate(elements) if s in found]
+        heights = [1e3 * found[s] for s in elements if s in found]
+        axis.bar(x, heights, 0.92 * width, color=FORCE_COLOURS[k % len(FORCE_COLOURS)],
+                 label=f"{name} ({rows[name]['frames']} frames)")  # fmt: skip
+        for place, height in zip(x, heights, strict=True):
+            axis.text(place, height * 1.04, f"{height:.0f}", ha="center", fontsize=6)
+    axis.set(yscale="log", ylabel="test force RMSE per component (meV/Å)")
+    axis.set_xticks(range(len(elements)), elements)
+    axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
