@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ase import Atoms
-from ase.data import atomic_masses
+from ase.data import atomic_masses, atomic_numbers
 from ase.io import write
 
 from qdml.analyse.drift import Drift, choose_section, measure_drift
@@ -35,19 +35,21 @@ RELAXED = "relaxed"
 SPECTRUM_STEPS = 2
 """Steps between stored velocities: 4 fs resolve vibrations up to 4000 cm-1."""
 
-DECK = """units metal
+HEAD = """units metal
 atom_style atomic
 atom_modify map yes
 newton on
-boundary s s s
-read_data dot.data
+boundary {boundary}
+read_data {data}
 {masses}
 pair_style qdml
 pair_coeff * * {model} {elements}
 neighbor 1.0 bin
 neigh_modify every 1 delay 0 check yes
 timestep {timestep}
-thermo_style custom step time temp pe ke etotal
+"""
+
+DECK = """thermo_style custom step time temp pe ke etotal
 thermo_modify format float %.12g flush yes
 thermo {thermo}
 minimize 0 1.0e-2 300 3000
@@ -99,6 +101,17 @@ def frame_spacing(dot: Atoms, picoseconds: float) -> float:
     return _stride(_steps(picoseconds, step), step) * step / 1000
 
 
+def deck_head(model: Path, elements: list[str], data: str, boundary: str, timestep: float) -> str:
+    """Lines that read a structure and give it a potential; elements of types 1, 2; step in ps."""
+    masses = "\n".join(
+        f"mass {k} {atomic_masses[atomic_numbers[symbol]]}" for k, symbol in enumerate(elements, 1)
+    )
+    return HEAD.format(
+        boundary=boundary, data=data, masses=masses, model=model.resolve(),
+        elements=" ".join(elements), timestep=timestep,
+    )  # fmt: skip
+
+
 def run(
     dot: Atoms,
     model: Path,
@@ -130,16 +143,9 @@ def run(
         elements=" ".join(elements),
         steps=n_steps,
     )
-    masses = "\n".join(
-        f"mass {k} {atomic_masses[Atoms(symbol).numbers[0]]}"
-        for k, symbol in enumerate(elements, start=1)
-    )
-    deck = DECK.format(
-        masses=masses,
-        model=model.resolve(),
+    deck = deck_head(model, elements, "dot.data", "s s s", step / 1000) + DECK.format(
         relaxed=RELAXED,
         elements=" ".join(elements),
-        timestep=step / 1000,
         thermo=max(n_steps // 500, 1) if nve else 100,
         # a minimum turns half of its kinetic energy into potential energy
         start=2 * temperature,

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_masses, atomic_numbers
 from ase.geometry import find_mic
 from ase.io import write
 
@@ -20,6 +19,7 @@ from qdml.build.materials import MATERIALS
 from qdml.errors import DataError, EngineError
 from qdml.lammps import lammps_command, lammps_environment
 from qdml.validate.crystal import phase_cell
+from qdml.validate.dynamics import deck_head
 
 LENGTH = 23.0
 """A: least edge of the supercell."""
@@ -32,19 +32,7 @@ SETTLING = 1 / 3
 TEMPERATURES = {"CsPbBr3": (100, 200, 250, 300, 350, 400, 450, 500)}
 DEFAULT_TEMPERATURES = (150, 300, 450, 600)
 
-START = """units metal
-atom_style atomic
-atom_modify map yes
-newton on
-boundary p p p
-read_data crystal.data
-{masses}
-pair_style qdml
-pair_coeff * * {model} {elements}
-neighbor 1.0 bin
-neigh_modify every 1 delay 0 check yes
-timestep {timestep}
-thermo 100
+START = """thermo 100
 thermo_style custom step temp press lx ly lz
 variable x equal lx
 variable y equal ly
@@ -121,13 +109,8 @@ def heat(
     write(folder / "crystal.data", crystal, format="lammps-data", specorder=elements,
           atom_style="atomic")  # fmt: skip
     samples = max(round(picoseconds * (1 - SETTLING) / TIMESTEP / EVERY), 1)
-    masses = "\n".join(
-        f"mass {k} {atomic_masses[atomic_numbers[symbol]]}" for k, symbol in enumerate(elements, 1)
-    )
-    deck = START.format(
-        masses=masses, model=model.resolve(), elements=" ".join(elements), timestep=TIMESTEP,
-        first=2 * chosen[0],
-    )  # fmt: skip
+    deck = deck_head(model, elements, "crystal.data", "p p p", TIMESTEP)
+    deck += START.format(first=2 * chosen[0])
     for temperature in chosen:
         deck += f'print "heated to {temperature} K"\n' + STAGE.format(
             temperature=temperature, settle=round(picoseconds * SETTLING / TIMESTEP),
