@@ -25,9 +25,15 @@ def folder() -> Path | None:
         if entry.name == "python" and (entry.parent / "bin/lmp").is_file():
             return entry.parent
     if not FOLDER.is_dir() and ARCHIVE.is_file():
-        with tarfile.open(ARCHIVE) as file:
-            file.extractall(FOLDER, filter="data")
+        unpack(ARCHIVE, FOLDER)
     return FOLDER if FOLDER.is_dir() else None
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack an archive; its links and modes stay within the folder where Python can see to it."""
+    careful = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # from 3.11.4
+    with tarfile.open(archive) as file:
+        file.extractall(folder, **careful)
 
 
 def use_packages() -> None:

@@ -8,9 +8,9 @@ import os
 import re
 import socket
 import sys
-import tarfile
 from pathlib import Path
 
+from support.carried import unpack
 from support.gpu_checks import workers
 from support.gpu_session import ROOT, CommandFailed, Session, Skipped, Stage
 
@@ -46,8 +46,7 @@ def unpacked(session: Session) -> Path:
         raise Skipped(f"no {archive}: benchmarks/carry_lammps.py packs it")
     mark, stamp = folder / "unpacked", str(archive.stat().st_mtime_ns)
     if not (mark.is_file() and mark.read_text() == stamp):
-        with tarfile.open(archive) as file:
-            file.extractall(folder, filter="data")
+        unpack(archive, folder)
         mark.write_text(stamp)
     return folder
 

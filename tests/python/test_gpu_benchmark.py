@@ -62,8 +62,14 @@ def test_without_a_card_nothing_is_built_and_out_has_results_and_log(monkeypatch
     assert "FileNotFoundError" in log
 
 
-def test_stages_stop_when_their_time_is_over(tmp_path):
-    assert gpu.main(["--emulated", "--results", str(tmp_path), "--minutes", "0"]) == 0
+def test_stages_stop_when_their_time_is_over(tmp_path, monkeypatch):
+    words = ["--emulated", "--results", str(tmp_path), "--minutes", "0"]
+    monkeypatch.setattr(gpu, "is_built", lambda session: False)
+    assert gpu.main(words) == 0
+    stages = json.loads((tmp_path / "gpu-emulated-device.json").read_text())["stages"]
+    assert list(stages) == ["card", "build"]  # nothing to go on with
+    monkeypatch.setattr(gpu, "is_built", lambda session: True)
+    assert gpu.main(words) == 0
     stages = json.loads((tmp_path / "gpu-emulated-device.json").read_text())["stages"]
     assert list(stages) == list(gpu.STAGES)
     for name in gpu.STAGES:
