@@ -80,10 +80,10 @@ def fit_row(path: Path) -> tuple[str, dict[str, Any]]:
     document = json.loads(path.read_text())
     frames = document["frames"]
     starts = [s for s in document["overrides"] if s.startswith("train.from=")]
-    name = f"{Path(starts[0]).name} fine-tuned" if starts else "fit from random weights"
+    name = f"{Path(starts[0]).name} fine-tuned" if starts else "random weights fitted"
     name = name.removeprefix("train.from=")
     row = {"frames": frames["test"], "rmse": document["test_rmse"]}
-    return f"{name}, {frames['train']} frames", row
+    return f"{name} on {frames['train']} frames", row
 
 
 def print_rows(rows: dict[str, dict[str, Any]]) -> None:
@@ -104,7 +104,8 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=60)
     shipped = Path(__file__).resolve().parents[1] / "potentials/cdse/cdse-pbe-sevennet.qdml"
     parser.add_argument("--models", type=Path, nargs="*", default=[shipped])
-    fits = [machine.RESULTS / "cdse_dot_forces_fine_tuned.json"]
+    results = ("cdse_dot_forces_from_shipped.json", "cdse_dot_forces_fine_tuned.json")
+    fits = [machine.RESULTS / name for name in results]
     parser.add_argument("--fits", type=Path, nargs="*", default=fits)
     parser.add_argument("--cache", type=Path, default=CACHE)
     default = machine.RESULTS / "cdse_dot_baselines.json"

@@ -78,7 +78,7 @@ def bars(axis: plt.Axes, rows: list[dict[str, Any]], prefix: str, suffix: str) -
 
 def draw_forces(rows: dict[str, dict[str, Any]], elements: Sequence[str], path: Path) -> None:
     """Write the test errors of all methods by element as PNG; `rows` by name, with rmse in eV/Å."""
-    figure, axis = plt.subplots(figsize=(10, 4.2))
+    figure, axis = plt.subplots(figsize=(12, 4.2))
     names = list(rows)
     width = 0.84 / len(names)
     for k, name in enumerate(names):
@@ -86,7 +86,7 @@ def draw_forces(rows: dict[str, dict[str, Any]], elements: Sequence[str], path: 
         x = [n + (k - (len(names) - 1) / 2) * width for n, s in enumerate(elements) if s in found]
         heights = [1e3 * found[s] for s in elements if s in found]
         axis.bar(x, heights, 0.92 * width, color=FORCE_COLOURS[k % len(FORCE_COLOURS)],
-                 label=f"{name} ({rows[name]['frames']} frames)")  # fmt: skip
+                 label=f"{name} ({rows[name]['frames']} test frames)")  # fmt: skip
         for place, height in zip(x, heights, strict=True):
             axis.text(place, height * 1.04, f"{height:.0f}", ha="center", fontsize=6)
     axis.set(yscale="log", ylabel="test force RMSE per component (meV/Å)")

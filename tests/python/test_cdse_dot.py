@@ -137,7 +137,7 @@ def test_result_of_a_fit_becomes_a_row_named_by_its_start(tmp_path):
     path = tmp_path / "forces.json"
     path.write_text(json.dumps(document))
     name, row = cdse_dot_baselines.fit_row(path)
-    assert name == "7net-0.qdml fine-tuned, 60 frames"
+    assert name == "7net-0.qdml fine-tuned on 60 frames"
     assert row == {"frames": 40, "rmse": {"Cd": 0.03}}
 
 
