@@ -101,8 +101,10 @@ def verdict(name: str, dft: float, md: float, halves: Sequence[float] = ()) -> b
     return abs(md - dft) <= TOLERANCE["share"]
 
 
-def compare(dft: Values, halves: Sequence[Values], md: Values | None) -> list[dict[str, Any]]:
-    """Rows: name, DFT, its halves, what was published; with a run also its number and pass."""
+def compare(
+    dft: Values, halves: Sequence[Values], md: Values | None, md_halves: Sequence[Values] = ()
+) -> list[dict[str, Any]]:
+    """Rows: name, DFT, its halves, what was published; of a run its number, halves and pass."""
     rows = []
     for name, value in dft.items():
         row: dict[str, Any] = {"name": name, "dft": value, "halves": [h[name] for h in halves]}
@@ -110,6 +112,8 @@ def compare(dft: Values, halves: Sequence[Values], md: Values | None) -> list[di
             row["published"] = PUBLISHED[name]
         if md is not None:
             row |= {"md": md[name], "pass": verdict(name, value, md[name], row["halves"])}
+        if md_halves:
+            row["md_halves"] = [h[name] for h in md_halves]
         rows.append(row)
     return rows
 
@@ -172,15 +176,22 @@ def run_dynamics(start: Atoms, options: argparse.Namespace, console: Console) ->
     return folder
 
 
+def with_halves(frames: list[Atoms]) -> tuple[list[Atoms], list[Atoms], list[Atoms]]:
+    """All frames, the first half, the second half."""
+    middle = len(frames) // 2
+    return frames, frames[:middle], frames[middle:]
+
+
 def print_rows(rows: list[dict[str, Any]], console: Console) -> None:
     """The table of the terminal."""
-    table = Table("", "published", "DFT", "its halves", "potential", "")
+    table = Table("", "published", "DFT", "its halves", "potential", "its halves", "")
     for row in rows:
         published = np.atleast_1d(row.get("published", []))
         table.add_row(
             row["name"], "-".join(f"{p:.4g}" for p in published), f"{row['dft']:.4g}",
             " ".join(f"{h:.4g}" for h in row["halves"]),
             f"{row['md']:.4g}" if "md" in row else "",
+            " ".join(f"{h:.4g}" for h in row.get("md_halves", [])),
             {True: "PASS", False: "FAIL"}.get(row.get("pass"), ""),
         )  # fmt: skip
     console.print(table)
@@ -208,8 +219,7 @@ def main() -> None:
     symbols, positions = read_positions(cached_trajectory(options.cache))
     roles, masses = find_roles(set(symbols)), masses_of(symbols)
     frames = [Atoms(symbols, p) for p in positions[::STRIDE]]
-    middle = len(frames) // 2
-    dft, *halves = (structure(p, roles) for p in (frames, frames[:middle], frames[middle:]))
+    dft, *halves = (structure(part, roles) for part in with_halves(frames))
     # positions 2 dt apart: the central difference damps fast motion but moves no peak
     velocities = (positions[2:] - positions[:-2]) / (2 * TIME_STEP)
     parts = (velocities, *np.array_split(velocities, 2))
@@ -230,7 +240,7 @@ def main() -> None:
         return
     folder = run_dynamics(Atoms(symbols, positions[TEST_RANGE[0]]), options, console)
     nvt = dynamics.frames_of(folder, "nvt-300").frames
-    md = structure(nvt, roles)
+    md, *md_halves = (structure(part, roles) for part in with_halves(nvt))
     nve = read_trajectory(folder / "nve.lammpstrj").frames
     spacing = float(nve[1].info["timestep"] - nve[0].info["timestep"]) * dynamics.time_step(nve[0])
     # LAMMPS sorts by id, which ase gives in the order of the file, so the order is that of `start`
@@ -240,7 +250,10 @@ def main() -> None:
     md_spectrum = spectrum(own, symbols, masses, spacing)
     detached = int(bonds.follow(nvt).detached.sum(axis=1).max())
     rows = [
-        *compare(dft["values"], [h["values"] for h in halves], md["values"]),
+        *compare(
+            dft["values"], [h["values"] for h in halves], md["values"],
+            [h["values"] for h in md_halves],
+        ),
         *compare_distances(dft["distances"], [h["distances"] for h in halves], md["distances"]),
         *compare(dft_peaks, half_peaks, peaks(md_spectrum)),
         {"name": "atoms detached, most in any frame", "dft": 0, "halves": [0, 0], "md": detached,

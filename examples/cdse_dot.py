@@ -87,7 +87,8 @@ def force_section(baselines: dict[str, Any], noise: dict[str, Any], folder: Path
 def dynamics_section(found: dict[str, Any], folder: Path) -> str:
     """Every number of the dot in motion beside DFT."""
     rows = [
-        [row["name"], _range(row.get("published")), row["dft"], _range(row["halves"]), row["md"],
+        [row["name"], _shown(row.get("published"), " – "), _shown(row["dft"]),
+         _shown(row["halves"]), _shown(row["md"]), _shown(row.get("md_halves")),
          "pass" if row["pass"] else "FAIL"]
         for row in found["rows"]
     ]  # fmt: skip
@@ -96,7 +97,7 @@ def dynamics_section(found: dict[str, Any], folder: Path) -> str:
         f"2 ps (or as long as the run) to warm up; distances in Å, angles in degrees, shares of "
         f"atoms or formates. Drift {found['drift_ev_per_atom_ps']:.1e} eV/atom/ps."
     )
-    head = ["", "published", "DFT", "its two halves", "potential", ""]
+    head = ["", "published", "DFT", "its two halves", "potential", "its two halves", ""]
     return (
         html.paragraph(about)
         + html.table(head, rows)
@@ -104,11 +105,12 @@ def dynamics_section(found: dict[str, Any], folder: Path) -> str:
     )
 
 
-def _range(values: float | list[float] | None) -> str | None:
+def _shown(values: float | list[float] | None, between: str = ", ") -> str | None:
+    """Numbers with four digits."""
     if values is None:
         return None
     values = values if isinstance(values, list) else [values]
-    return " – ".join(html.number(v) for v in values)
+    return between.join(f"{v:.4g}" for v in values)
 
 
 def write_page(folder: Path, quick: bool) -> None:
