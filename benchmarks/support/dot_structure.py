@@ -17,6 +17,7 @@ from ase import Atoms
 from qdml.analyse.carboxylate import MODES, binding_modes
 from qdml.analyse.rdf import SMOOTHING, Distances, collect
 from qdml.analyse.surface import Pairs, Roles, find_pairs
+from qdml.validate.local_order import bond_angles
 from scipy.ndimage import gaussian_filter1d
 
 SHELLS = {  # upper end in Å of the first shell of each pair
@@ -113,11 +114,7 @@ def angle_between(frames: list[Atoms], ends: str, centre: str, reach: float) -> 
     for atoms in frames:
         pairs = find_pairs(atoms, reach)
         bond = _of(atoms, pairs, centre, ends)
-        i, j = pairs.i[bond], pairs.j[bond]
-        arms = atoms.positions[j] - atoms.positions[i]
-        arms /= np.linalg.norm(arms, axis=1)[:, None]
-        one, two = np.nonzero((i[:, None] == i) & (np.arange(len(i))[:, None] < np.arange(len(i))))
-        angle = np.degrees(np.arccos(np.clip((arms[one] * arms[two]).sum(axis=1), -1, 1)))
+        _, angle = bond_angles(atoms.positions, pairs.i[bond], pairs.j[bond])
         total += [len(angle), angle.sum(), (angle**2).sum()]
     mean = total[1] / total[0]
     return float(mean), float(np.sqrt(total[2] / total[0] - mean**2))

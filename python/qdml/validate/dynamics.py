@@ -153,6 +153,16 @@ def run(
         body=body,
     )
     (folder / f"in.{name}").write_text(deck)
+    run_lammps(folder, name, ranks, lambda lines: follow(lines, n_first, n_steps, on_part))
+
+
+def run_lammps(
+    folder: Path, name: str, ranks: int, watch: Callable[[Iterable[str]], Iterable[str]]
+) -> None:
+    """Run deck in.NAME of a folder, log NAME.log; EngineError with LAMMPS' message if it fails.
+
+    `watch` is handed the lines as LAMMPS prints them and hands them on.
+    """
     arguments = ["-in", f"in.{name}", "-log", f"{name}.log", "-nocite"]
     with subprocess.Popen(
         lammps_command(arguments, ranks),
@@ -163,7 +173,7 @@ def run(
         text=True,
     ) as process:
         try:
-            printed = list(follow(process.stdout, n_first, n_steps, on_part))
+            printed = list(watch(process.stdout or ()))
         except BaseException:
             process.kill()  # Ctrl-C too: leaving the block would wait for the end of the run
             raise

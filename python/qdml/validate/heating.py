@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +15,9 @@ from ase.io import write
 
 from qdml.analyse.surface import find_pairs
 from qdml.build.materials import MATERIALS
-from qdml.errors import DataError, EngineError
-from qdml.lammps import lammps_command, lammps_environment
+from qdml.errors import DataError
 from qdml.validate.crystal import phase_cell
-from qdml.validate.dynamics import deck_head
+from qdml.validate.dynamics import deck_head, run_lammps
 
 LENGTH = 23.0
 """A: least edge of the supercell."""
@@ -117,7 +115,7 @@ def heat(
             every=EVERY, samples=samples, steps=EVERY * samples,
         )  # fmt: skip
     (folder / "in.heat").write_text(deck)
-    _run(folder, ranks, chosen, on_progress)
+    run_lammps(folder, "heat", ranks, lambda lines: follow(lines, len(chosen), on_progress))
     edges, tilts = [], []
     for temperature in chosen:
         box = np.loadtxt(folder / f"box-{temperature}.dat")
@@ -131,29 +129,18 @@ def heat(
     return Heating(np.array(chosen), np.array(edges), np.array(tilts) if is_perovskite else None)
 
 
-def _run(
-    folder: Path, ranks: int, temperatures: tuple[int, ...], on_progress: Callable[[str], None]
-) -> None:
-    """LAMMPS through all temperatures, telling each and the time left."""
-    arguments = ["-in", "in.heat", "-log", "heat.log", "-nocite"]
-    began, done, last = time.monotonic(), 0, ""
-    with subprocess.Popen(
-        lammps_command(arguments, ranks), cwd=folder, env=lammps_environment(1, ranks),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    ) as process:  # fmt: skip
-        try:
-            for line in process.stdout or ():
-                last = line.strip() if "ERROR" in line or not last.startswith("ERROR") else last
-                if line.startswith("heated to"):
-                    left = (time.monotonic() - began) / max(done, 1) * (len(temperatures) - done)
-                    known = f", {left / 60:.1f} min left" if done else ""
-                    on_progress(f"crystal {line.strip()}{known}")
-                    done += 1
-        except BaseException:
-            process.kill()
-            raise
-    if process.returncode:
-        raise EngineError(f"{folder / 'in.heat'}: {last}")
+def follow(
+    lines: Iterable[str], n_temperatures: int, on_progress: Callable[[str], None]
+) -> Iterable[str]:
+    """Hand on what LAMMPS prints, and tell each temperature with the time left."""
+    began, done = time.monotonic(), 0
+    for line in lines:
+        if line.startswith("heated to"):
+            left = (time.monotonic() - began) / max(done, 1) * (n_temperatures - done)
+            known = f", {left / 60:.1f} min left" if done else ""
+            on_progress(f"crystal {line.strip()}{known}")
+            done += 1
+        yield line
 
 
 def octahedral_tilts(atoms: Atoms, material: str) -> tuple[float, float]:

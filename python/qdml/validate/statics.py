@@ -105,6 +105,7 @@ def find_static_cells(frames: Sequence[Atoms], curve: VolumeCurve) -> StaticCell
     scale = (curve.equation.volume * len(crystal) / crystal.get_volume()) ** (1 / 3)
     crystal.set_cell(crystal.cell.array * scale, scale_atoms=True)
     members = sublattices(crystal)
+    owner = _owner(members)
     strained, strains, shifted, shifts = [], [], [], []
     for frame in frames:
         if frame.calc is None or vacuum_axes(frame) or len(frame) != len(crystal):
@@ -114,10 +115,10 @@ def find_static_cells(frames: Sequence[Atoms], curve: VolumeCurve) -> StaticCell
         deformation = np.linalg.solve(crystal.cell.array, frame.cell.array) - np.eye(3)
         moved = frame.get_scaled_positions(wrap=False) - crystal.get_scaled_positions(wrap=False)
         moved -= np.round(moved)
-        spread = moved - np.array([moved[a].mean(axis=0) for a in members])[_owner(members)]
-        if np.abs(spread).max() > ROUNDING:  # atoms of one sublattice moved apart
+        means = np.array([moved[atoms].mean(axis=0) for atoms in members])
+        if np.abs(moved - means[owner]).max() > ROUNDING:  # atoms of one sublattice moved apart
             continue
-        shift = np.array([moved[a].mean(axis=0) for a in members]) @ frame.cell.array
+        shift = means @ frame.cell.array
         shift -= np.median(shift, axis=0)
         at_rest = np.abs(shift).max() < ROUNDING * frame.cell.lengths().max()
         if at_rest and _is_strain(deformation) and "stress" in frame.calc.results:
