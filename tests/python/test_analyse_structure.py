@@ -43,6 +43,21 @@ def test_regions_by_hand():
     assert found.region.tolist() == [0, 1, 0, 0, 0, 2] + [1] * 11
 
 
+def test_only_donor_atoms_of_a_ligand_count_as_bound():
+    """Formate chelates Cd of Cd-Se: its C lies at 2.74 Å, within the 2.86 Å of a Cd-C bond."""
+    oxygen = np.array([[1.1, 0.0, 2.05], [-1.1, 0.0, 2.05]])
+    atoms = Atoms(
+        "CdSeO2CH", [[0, 0, 0], [0, 0, -2.65], *oxygen, [0, 0, 2.74], [0, 0, 3.85]]
+    )  # fmt: skip
+    roles = find_roles(set(atoms.symbols))
+    assert bond_length("Cd", "C") > 2.74
+    assert (roles.ligands, roles.donors) == (("C", "H", "O"), ("O",))
+    found = coordination(atoms, find_pairs(atoms, roles.reach), roles)
+    assert found.ligand.tolist() == [2, 0, 0, 0, 0, 0]
+    assert "Cd-C " not in roles.definition
+    assert "Cd-O " in roles.definition
+
+
 def test_definition_is_stated_with_its_lengths():
     roles = find_roles({"Cd", "Se", "Cl"})
     assert "at least 4 Se neighbours" in roles.definition

@@ -6,8 +6,9 @@ the Pb around it, because its bonds to the halide have no gap to the next shell 
 
 Definition. Two atoms are bonded when closer than BOND_FACTOR times the sum of their covalent radii
 (Cordero et al. 2008, as in ASE), counting only bonds between a cation and an anion of the lattice
-or between either and a ligand atom. *Ligand*: every element that is neither. *Core*: a cation with
-its full number of anion neighbours and no ligand, or an anion with its full number of cations.
+or between either and a donor atom of a ligand (not C or H, near as those of a chelating carboxylate
+come). *Ligand*: every element that is neither. *Core*: a cation with its full number of anion
+neighbours and no donor, or an anion with its full number of cations.
 *Surface*: every other lattice atom.
 """
 
@@ -63,17 +64,18 @@ class Roles:
         cations, anions = "/".join(self.cations), "/".join(self.anions)
         caged = "/".join(self.cage)
         cage = (
-            f" {caged} with at least {CAGE_CATIONS} {cations} within {CAGE_REACH} Å and no ligand "
-            "atom bound."
+            f" {caged} with at least {CAGE_CATIONS} {cations} within {CAGE_REACH} Å and no donor "
+            "atom of a ligand bound."
             if self.cage
             else ""
         )
         lattice = f"{cations}, {anions} and {caged}" if self.cage else f"{cations} and {anions}"
         return (
-            f"Core: {cations} with at least {self.full} {anions} neighbours and no ligand atom "
-            f"bound, {anions} with at least {self.full_anion or self.full} {cations} neighbours."
-            f"{cage} Surface: all other {lattice}. Bonded: closer than {BOND_FACTOR} times the sum "
-            f"of the covalent radii ({self._lengths()}). Each frame is classified by itself."
+            f"Core: {cations} with at least {self.full} {anions} neighbours and no donor atom "
+            f"of a ligand bound, {anions} with at least {self.full_anion or self.full} {cations} "
+            f"neighbours.{cage} Surface: all other {lattice}. Bonded: closer than {BOND_FACTOR} "
+            f"times the sum of the covalent radii ({self._lengths()}). Each frame is classified "
+            "by itself."
         )
 
     @property
@@ -84,13 +86,13 @@ class Roles:
     @property
     def reach(self) -> float:
         """Longest bond length of a cation and anything it binds, A."""
-        others = (*self.anions, *self.ligands)
+        others = (*self.anions, *self.donors)
         lattice = (*self.cations, *self.anions, *self.cage)
         longest = max(bond_length(a, b) for a in lattice for b in others)
         return max(longest, CAGE_REACH) if self.cage else longest
 
     def _lengths(self) -> str:
-        pairs = [(c, a) for c in self.cations for a in (*self.anions, *self.ligands)]
+        pairs = [(c, a) for c in self.cations for a in (*self.anions, *self.donors)]
         return ", ".join(f"{a}-{b} {bond_length(a, b):.2f} Å" for a, b in pairs)
 
 
@@ -150,7 +152,7 @@ class Coordination:
     """Neighbours of each atom [n_atoms] by role, and its region.
 
     lattice: bonded atoms of the opposite lattice role (0 for ligands; cations around the cage for
-    its atom); ligand: bonded ligand atoms;
+    its atom); ligand: bonded donor atoms of ligands;
     region: index into REGIONS.
     """
 
@@ -166,6 +168,7 @@ def coordination(atoms: Atoms, pairs: Pairs, roles: Roles) -> Coordination:
         np.isin(symbols, names) for names in (roles.cations, roles.anions, roles.cage)
     )
     is_ligand = ~(cation | anion | cage)
+    donor = is_ligand & np.isin(symbols, roles.donors)
     radii = covalent_radii[atoms.numbers]
     bonded = pairs.distance < BOND_FACTOR * (radii[pairs.i] + radii[pairs.j])
     i, j = pairs.i[bonded], pairs.j[bonded]
@@ -174,7 +177,7 @@ def coordination(atoms: Atoms, pairs: Pairs, roles: Roles) -> Coordination:
     lattice = np.bincount(i[opposite], minlength=n)
     caged = cage[pairs.i] & cation[pairs.j] & (pairs.distance < CAGE_REACH)
     lattice += np.bincount(pairs.i[caged], minlength=n)
-    ligand = np.bincount(i[~is_ligand[i] & is_ligand[j]], minlength=n)
+    ligand = np.bincount(i[~is_ligand[i] & donor[j]], minlength=n)
     full = np.where(anion, roles.full_anion or roles.full, roles.full)
     full[cage] = CAGE_CATIONS
     region = np.where((lattice >= full) & (anion | (ligand == 0)), 0, 1)
