@@ -1,6 +1,7 @@
 """Write the reference plan of a material: frames for `qdml label`, cheap ones and all kinds early.
 
-Usage: python make_frames.py PbSe|InP|CsPbBr3 sampler.qdml frames.extxyz
+Usage: python make_frames.py PbSe|InP|CsPbBr3 sampler.qdml frames.extxyz [ORIGIN ...]
+Only frames of these origins (`slab-*-less-*`, in quotes) are written, or all.
 `sampler.qdml` is a universal potential (SevenNet-0 by `python -m qdml_train import sevennet 7net-0
 -o sampler.qdml`); it gives geometries only, never a label. Dynamics is not the same to the last
 digit on other machines, so a plan made again holds other frames of the same kinds.
@@ -13,6 +14,7 @@ import sys
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 import ase.io
 import numpy as np
@@ -25,6 +27,7 @@ from qdml.build import build_dot
 from qdml.errors import QdmlError
 from qdml.label.frames import suitable_mesh
 from qdml.sample import cells, clusters, molecules
+from qdml.sample.cuboids import perovskite_cuboid
 from qdml.sample.dynamics import make_calculator, sample_md
 from qdml.sample.thermal import rattle_thermally, shaken
 
@@ -102,20 +105,54 @@ def bulk_frames(plan: Plan, calculator: Calculator) -> Iterator[tuple[str, Atoms
 
 
 def slab_frames(plan: Plan, calculator: Calculator) -> Iterator[tuple[str, Atoms]]:
-    """Each slab relaxed and heated, as it is and with one formula unit of the salt added to it."""
+    """Each slab relaxed and heated: as it is, with a unit of the salt more, with a unit less.
+
+    What is missing leaves corners and edges like those of dots in half the time a dot takes.
+    """
     hottest = plan.temperatures[-1]
     for number, (name, slab) in enumerate(plan.slabs.items()):
         start = relaxed(shaken(slab, number), calculator)
         for temperature in (300, plan.test_temperature, hottest):
             for frame in heated(start, calculator, name, temperature, 2, 0):
                 yield name, frame
-        origin = f"{name}-salt"
-        salt = with_salt(slab, plan.units[-1], np.random.default_rng(seed_of(origin)))
-        start = relaxed(salt, calculator)
-        for frame in heated(start, calculator, origin, 300, 1, 0):
-            yield origin, frame
-        for frame in heated(start, calculator, origin, hottest, 2, 0):
-            yield origin, frame
+        changed = {f"{name}-salt": with_salt} | {
+            f"{name}-less-{unit}": without
+            for unit in plan.units
+            if set(Atoms(unit).symbols) <= set(slab.symbols)
+        }
+        for origin, change in changed.items():
+            unit = plan.units[-1] if change is with_salt else origin.rpartition("-")[2]
+            start = change(slab, unit, np.random.default_rng(seed_of(origin)))
+            start = relaxed(start, calculator)
+            for frame in heated(start, calculator, origin, 300, 1, 0):
+                yield origin, frame
+            for frame in heated(start, calculator, origin, hottest, 2, 0):
+                yield origin, frame
+
+
+def facet_frames(plan: Plan, calculator: Calculator) -> Iterator[tuple[str, Atoms]]:
+    """The facets no fit sees, relaxed and heated."""
+    for number, (name, slab) in enumerate(plan.held_out_facets.items()):
+        start = relaxed(shaken(slab, number), calculator)
+        for temperature in (300, plan.test_temperature):
+            for frame in heated(start, calculator, name, temperature, 2, 0):
+                yield name, frame
+
+
+def without(slab: Atoms, unit: str, rng: np.random.Generator) -> Atoms:
+    """Copy of a slab without one formula unit: a cation of its upper face, and nearest anions."""
+    cation, *anions = Atoms(unit).get_chemical_symbols()
+    heights = np.where(slab.symbols == cation, slab.positions[:, 2], -np.inf)
+    gone = [rng.choice(np.flatnonzero(heights > heights.max() - 0.5))]
+    box = slab.copy()
+    box.center(vacuum=10.0, axis=2)  # so that the nearest is not behind the other face
+    for anion in anions:
+        distances = np.min([box.get_distances(i, range(len(box)), mic=True) for i in gone], axis=0)
+        distances[[i for i in range(len(box)) if i in gone or box.symbols[i] != anion]] = np.inf
+        gone.append(distances.argmin())
+    frame = slab.copy()
+    del frame[gone]
+    return frame
 
 
 def with_salt(slab: Atoms, salt: str, rng: np.random.Generator) -> Atoms:
@@ -137,7 +174,10 @@ def dot_frames(plan: Plan, calculator: Calculator, material: str) -> Iterator[tu
     """Dots of `qdml build`, relaxed and heated; more frames of the held-out one's neighbours."""
     ligands = {} if material == "CsPbBr3" else {"ligands": "Cl"}
     for name, arguments in plan.dots.items():
-        dot = build_dot(material, **arguments, **ligands).atoms
+        if "octahedra" in arguments:
+            dot = perovskite_cuboid(rng=np.random.default_rng(seed_of(name)), **arguments)
+        else:
+            dot = build_dot(material, **arguments, **ligands).atoms
         bare = Atoms(dot.get_chemical_symbols(), dot.positions)
         start = relaxed(shaken(bare, 3), calculator, 80)
         for temperature in (300, plan.test_temperature):
@@ -183,8 +223,8 @@ def atom_frames(plan: Plan) -> Iterator[tuple[str, Atoms]]:
 
 
 def split_of(plan: Plan, origin: str, index: int) -> str:
-    """Test: bulk at one temperature and one dot; valid: every fourth frame of other origins."""
-    held_out = (f"-{plan.test_temperature}K", f"dot-{plan.test_dot}")
+    """Test: bulk at one temperature, one dot, one facet; valid: every fourth of other origins."""
+    held_out = (f"-{plan.test_temperature}K", f"dot-{plan.test_dot}", *plan.held_out_facets)
     if origin.endswith(held_out):
         return "test"
     alone = origin.startswith(("atom", "dimer"))
@@ -209,8 +249,8 @@ def queue(plan: Plan, made: Iterator[tuple[str, Atoms]]) -> list[Atoms]:
     return [frame for *_, frame in sorted(due, key=lambda entry: entry[:3])]
 
 
-def main(material: str, sampler: str, output: str) -> None:
-    """Make all frames of one material."""
+def main(material: str, sampler: str, output: str, *patterns: str) -> None:
+    """Make the frames of one material, all or those whose origin matches a pattern."""
     plan = PLANS[material]()
     calculator = make_calculator(sampler)
 
@@ -218,10 +258,15 @@ def main(material: str, sampler: str, output: str) -> None:
         yield from atom_frames(plan)
         yield from bulk_frames(plan, calculator)
         yield from slab_frames(plan, calculator)
+        yield from facet_frames(plan, calculator)
         yield from dot_frames(plan, calculator, material)
         yield from cluster_frames(plan, calculator)
 
-    frames = queue(plan, everything())
+    frames = [
+        frame
+        for frame in queue(plan, everything())
+        if not patterns or any(fnmatchcase(frame.info["origin"], p) for p in patterns)
+    ]
     ase.io.write(output, frames)
     print(f"{output}: {len(frames)} frames of {len({f.info['origin'] for f in frames})} origins")
     print(f"label them: qdml label {output} -o labelled.extxyz --code cp2k --cutoff {plan.cutoff}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ase import Atoms
 from ase.build import bulk
-from qdml.sample import ionic_slabs, polar_slabs, slabs
+from qdml.sample import facets, ionic_slabs, polar_slabs, slabs
 from qdml.validate.crystal import phase_cell
 
 STRAIN_MARGIN = 0.93
@@ -18,8 +18,9 @@ STRAIN_MARGIN = 0.93
 class Plan:
     """One material; temperatures in K, distances in A.
 
-    dots: name to arguments of `qdml.build.build_dot`. clusters: counts of the two `units` (formula
-    of the semiconductor's ion pair, of the salt). atoms: spin multiplicities. dimers: pair to
+    dots: name to arguments of `build_dot`, or of `perovskite_cuboid` (those with `octahedra`).
+    held_out_facets: slabs of the test split alone. clusters: counts of the two `units` (formula of
+    the semiconductor's ion pair, of the salt). atoms: spin multiplicities. dimers: pair to
     (equilibrium distance, multiplicity of the state that holds along the wall). sampled_length:
     least cell vector times k-points along a periodic direction. cutoff: of the density grid, Ry.
     """
@@ -35,6 +36,7 @@ class Plan:
     dimers: dict[tuple[str, str], tuple[float, int]]
     temperatures: tuple[int, ...] = (150, 300, 600, 900)
     test_temperature: int = 600
+    held_out_facets: dict[str, Atoms] = field(default_factory=dict)
     phases: dict[str, Atoms] = field(default_factory=dict)
     sampled_length: float = 23.5
     cutoff: int = 300
@@ -59,6 +61,10 @@ def lead_selenide() -> Plan:
             "Pb10Se2Cl16": {"diameter": 9.0, "shape": "octahedron"},
             "Pb14Se6Cl16": {"diameter": 11.0, "shape": "cuboctahedron"},
             "Pb13Se6Cl14": {"diameter": 8.0, "center": "cation", "shape": "cube"},
+            "Pb14Se5Cl18": {"diameter": 11.0, "shape": "cuboctahedron", "remove_anions": 1},
+            "Pb15Se4Cl22": {"diameter": 11.0, "remove_cations": 1},
+            "Pb16Se4Cl24": {"diameter": 11.0},
+            "Pb19Se6Cl26": {"diameter": 13.8, "center": "cation"},
         },
         "Pb13Se6Cl14",
         ("PbSe", "PbCl2"),
@@ -68,6 +74,7 @@ def lead_selenide() -> Plan:
             ("Pb", "Se"): (2.40, 1), ("Pb", "Cl"): (2.44, 2), ("Pb", "Pb"): (2.93, 3),
             ("Se", "Se"): (2.17, 3), ("Cl", "Cl"): (1.99, 1),
         },
+        held_out_facets={"slab-210": facets.rocksalt_slab_210()},
         phases={"bulk-zb": bulk("PbSe", "zincblende", a=6.75, cubic=True)},
         sampled_length=30.0,
     )  # fmt: skip
@@ -118,6 +125,7 @@ def indium_phosphide() -> Plan:
             ("In", "Cl"): (2.40, 1), ("In", "In"): (3.14, 3), ("P", "P"): (1.90, 1),
             ("P", "Cl"): (2.02, 3), ("Cl", "Cl"): (1.99, 1), ("In", "P"): (2.60, 3),
         },
+        held_out_facets={"slab-wz-1120": facets.wurtzite_slab_1120(7, "InP", 4.22, 6.89)},
         phases={
             "bulk-wz": bulk("InP", "wurtzite", a=4.22, c=6.89),
             "bulk-rs": bulk("InP", "rocksalt", a=5.52, cubic=True),
@@ -141,6 +149,11 @@ def caesium_lead_bromide() -> Plan:
         {
             "Cs12Pb4Br20": {"diameter": 9.0},
             "Cs20Pb8Br36": {"diameter": 14.0},
+            "Cs7Pb2Br11": {"octahedra": (2, 1, 1)},
+            "Cs10Pb3Br16": {"octahedra": (3, 1, 1)},
+            "Cs11Pb4Br19": {"octahedra": (2, 2, 1), "pairs_removed": 1},
+            "Cs13Pb4Br21": {"octahedra": (4, 1, 1)},
+            "Cs17Pb6Br29": {"octahedra": (3, 2, 1)},
         },
         "Cs20Pb8Br36",
         ("CsBr", "PbBr2"),
@@ -155,6 +168,7 @@ def caesium_lead_bromide() -> Plan:
         },
         temperatures=(150, 300, 500, 700),
         test_temperature=500,
+        held_out_facets={"slab-110": facets.perovskite_slab_110()},
         phases={"bulk-tilted": tilted},
     )  # fmt: skip
 

@@ -9,10 +9,11 @@ import pytest
 from ase import Atoms
 from ase.calculators.lj import LennardJones
 from ase.neighborlist import neighbor_list
+from qdml.build import build_dot
 from qdml.build.charges import total_oxidation
 from qdml.errors import StructureError
 from qdml.label.frames import is_undersampled
-from qdml.sample import clusters, ionic_slabs
+from qdml.sample import clusters, cuboids, facets, ionic_slabs
 
 COMMON = Path(__file__).resolve().parents[2] / "potentials" / "common"
 
@@ -87,6 +88,66 @@ def test_slabs_that_do_not_exist_are_refused():
         ionic_slabs.perovskite_slab("CsBr", formula="CsBr")
 
 
+def test_rare_facets_are_neutral_and_keep_the_bulk_between_their_faces():
+    steps = boxed(facets.rocksalt_slab_210(8, a=6.2))
+    assert steps.get_chemical_formula() == "Pb16Se16"
+    assert coordination(steps, "Pb", 3.2) == coordination(steps, "Se", 3.2) == [4, 5, 6]
+    side = boxed(facets.wurtzite_slab_1120(7, "InP", 4.22, 6.89))
+    assert side.get_chemical_formula() == "In14P14"
+    assert coordination(side, "In", 2.7) == coordination(side, "P", 2.7) == [3, 4]
+    assert len(np.unique(side.positions[:, 2].round(3))) == 7
+
+
+@pytest.mark.parametrize("n_layers", [2, 3, 4])
+def test_perovskite_110_ends_in_half_a_layer_of_halide(n_layers):
+    slab = boxed(facets.perovskite_slab_110(n_layers, a=6.0))
+    assert slab.get_chemical_formula() == Atoms(
+        f"CsPbBr3{'CsPbBr3' * (2 * n_layers - 1)}"
+    ).symbols.formula.format("hill")
+    assert total_oxidation(slab.get_chemical_symbols()) == 0
+    # an outer Pb lacks one of its six Br, each Br has one or two Pb
+    lead = np.flatnonzero(slab.symbols == "Pb")
+    counts = np.bincount(neighbor_list("i", slab, {("Pb", "Br"): 3.1}), minlength=len(slab))
+    heights = slab.positions[lead, 2]
+    outer = (heights < heights.min() + 0.1) | (heights > heights.max() - 0.1)
+    assert counts[lead].tolist() == np.where(outer, 5, 6).tolist()
+    assert set(counts[slab.symbols == "Br"].tolist()) == {1, 2}
+    with pytest.raises(StructureError, match="at least 2"):
+        facets.perovskite_slab_110(1)
+
+
+@pytest.mark.parametrize(
+    ("octahedra", "pairs", "formula"),
+    [
+        ((1, 1, 1), 0, "Cs4PbBr6"),
+        ((2, 1, 1), 0, "Cs7Pb2Br11"),
+        ((2, 2, 2), 0, "Cs20Pb8Br36"),
+        ((2, 2, 2), 2, "Cs18Pb8Br34"),
+        ((3, 3, 3), 0, "Cs54Pb27Br108"),
+    ],
+)
+def test_cuboids_have_whole_octahedra_and_lose_corner_cs_first(octahedra, pairs, formula):
+    dot = cuboids.perovskite_cuboid(octahedra, np.random.default_rng(1), pairs_removed=pairs)
+    assert dot.symbols.formula.count() == Atoms(formula).symbols.formula.count()
+    assert total_oxidation(dot.get_chemical_symbols()) == 0
+    bonds = np.bincount(neighbor_list("i", dot, {("Pb", "Br"): 3.1}), minlength=len(dot))
+    assert bonds[dot.symbols == "Pb"].sum() == 6 * np.prod(octahedra) - pairs
+    assert bonds.max() == 6
+    around = np.bincount(neighbor_list("i", dot, {("Cs", "Pb"): 5.3}), minlength=len(dot))
+    gone = np.prod(np.add(octahedra, 1)) - np.sum(dot.symbols == "Cs")
+    assert np.sum(around[dot.symbols == "Cs"] == 1) == max(0, 8 - gone)
+    again = cuboids.perovskite_cuboid(octahedra, np.random.default_rng(1), pairs_removed=pairs)
+    assert np.array_equal(dot.positions, again.positions)
+
+
+def test_cuboids_that_cannot_be_are_refused():
+    rng = np.random.default_rng(0)
+    with pytest.raises(StructureError, match="at least one along"):
+        cuboids.perovskite_cuboid((2, 0, 1), rng)
+    with pytest.raises(StructureError, match="8 Cs and 6 terminal Br"):
+        cuboids.perovskite_cuboid((1, 1, 1), rng, pairs_removed=5)
+
+
 def test_charged_clusters_are_refused():
     with pytest.raises(StructureError, match=r"carries \+1 e"):
         clusters.random_ions(["Pb", "Cl"], np.random.default_rng(0))
@@ -115,7 +176,43 @@ def test_every_slab_of_a_plan_is_neutral_and_sampled(plans, material):
         assert distances.min() > 2.2, name
         salted = make_frames.with_salt(slab, plan.units[-1], rng)
         assert total_oxidation(salted.get_chemical_symbols()) == 0
+        for unit in plan.units:
+            if set(Atoms(unit).symbols) <= set(slab.symbols):
+                less = make_frames.without(slab, unit, rng)
+                assert less.symbols.formula.count() != slab.symbols.formula.count()
+                back = less + Atoms(unit)
+                assert back.symbols.formula.count() == slab.symbols.formula.count()
     assert plan.test_dot in plan.dots
+    assert plan.held_out_facets
+    assert not set(plan.held_out_facets) & set(plan.slabs)
+    for name, facet in plan.held_out_facets.items():
+        assert total_oxidation(facet.get_chemical_symbols()) == 0, name
+        assert make_frames.split_of(plan, name, 0) == "test"
+
+
+def test_what_is_taken_from_a_slab_lies_together_on_its_upper_face(plans):
+    make_frames, materials = plans
+    slab = materials.PLANS["InP"]().slabs["slab-100-Cl"]
+    less = make_frames.without(slab, "InCl3", np.random.default_rng(2))
+    kept = {tuple(p) for p in less.positions.round(6)}
+    gone = slab[[i for i, p in enumerate(slab.positions.round(6)) if tuple(p) not in kept]]
+    assert sorted(gone.symbols) == ["Cl", "Cl", "Cl", "In"]
+    middle = slab.positions[:, 2].mean()
+    assert (gone.positions[:, 2] > middle).all()
+    indium = int(np.flatnonzero(gone.symbols == "In")[0])
+    assert gone.get_distances(indium, range(4), mic=True).max() < 4.5
+
+
+def test_every_dot_of_a_plan_has_the_formula_of_its_name(plans):
+    _, materials = plans
+    for material, make in materials.PLANS.items():
+        for name, arguments in make().dots.items():
+            if "octahedra" in arguments:
+                dot = cuboids.perovskite_cuboid(rng=np.random.default_rng(0), **arguments)
+            else:
+                ligands = {} if material == "CsPbBr3" else {"ligands": "Cl"}
+                dot = build_dot(material, **arguments, **ligands).atoms
+            assert dot.symbols.formula.count() == Atoms(name).symbols.formula.count()
 
 
 def test_tilted_perovskite_keeps_its_octahedra(plans):

@@ -30,7 +30,7 @@ def rocksalt_slab(
     slab = surface(crystal, indices, (n_layers + 1) // 2)
     heights = np.unique(slab.positions[:, 2].round(3))
     slab = slab[slab.positions[:, 2] < heights[n_layers - 1] + 0.1]
-    return _finished(slab.repeat((*PLANE_REPEAT[facet], 1)))
+    return finished(slab.repeat((*PLANE_REPEAT[facet], 1)))
 
 
 def rocksalt_slab_111(
@@ -51,7 +51,7 @@ def rocksalt_slab_111(
     z = slab.positions[:, 2].round(3)
     for height in (anion_layers[0], anion_layers[-1]):
         slab.symbols[np.abs(z - height) < 0.1] = ligand
-    return _finished(slab)  # the (111) cell of a cubic crystal is the 2 x 2 of the primitive one
+    return finished(slab)  # the (111) cell of a cubic crystal is the 2 x 2 of the primitive one
 
 
 def perovskite_slab(
@@ -62,7 +62,7 @@ def perovskite_slab(
     `termination` is 'CsBr' or 'PbBr2' (the A site or the B site with its halide) on both faces;
     n_layers, odd, counts both kinds. Either slab is neutral, as each layer is.
     """
-    a_site, b_site, halide = _perovskite_elements(formula)
+    a_site, b_site, halide = perovskite_elements(formula)
     if termination not in (f"{a_site}{halide}", f"{b_site}{halide}2") or n_layers % 2 == 0:
         raise StructureError(
             f"termination '{termination}' with {n_layers} layers; choose {a_site}{halide} or "
@@ -79,10 +79,10 @@ def perovskite_slab(
             places = [(0, 0), (1, 1)] if is_a else [(1, 1), (1, 0), (0, 1)]
             corner = np.array([x * a, y * a, layer * a / 2.0])
             slab += Atoms(symbols, [corner + a / 2 * np.array([*place, 0]) for place in places])
-    return _finished(slab)
+    return finished(slab)
 
 
-def _perovskite_elements(formula: str) -> list[str]:
+def perovskite_elements(formula: str) -> list[str]:
     """A, B and X of a formula ABX3."""
     symbols = list(dict.fromkeys(Atoms(formula).get_chemical_symbols()))
     if len(symbols) != 3:
@@ -90,7 +90,8 @@ def _perovskite_elements(formula: str) -> list[str]:
     return symbols
 
 
-def _finished(slab: Atoms) -> Atoms:
+def finished(slab: Atoms) -> Atoms:
+    """A slab on z = 0 without a third cell vector, with the mesh it needs as info `kpoints`."""
     cell = slab.cell.array.copy()
     cell[2] = 0.0
     result = Atoms(slab.numbers, slab.positions, cell=cell, pbc=(True, True, False))
