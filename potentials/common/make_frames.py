@@ -136,6 +136,7 @@ def facet_frames(plan: Plan, calculator: Calculator) -> Iterator[tuple[str, Atom
         start = relaxed(shaken(slab, number), calculator)
         for temperature in (300, plan.test_temperature):
             for frame in heated(start, calculator, name, temperature, 2, 0):
+                frame.info["held_out"] = "facet"
                 yield name, frame
 
 

@@ -1,8 +1,11 @@
 """`qdml validate`: crystals, phonons, errors by region, dots in motion, what experiment sees."""
 # SPDX-License-Identifier: MIT
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import qdml
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
@@ -14,6 +17,7 @@ from qdml.errors import ConfigError, DataError
 from qdml.validate import (
     crystal,
     dynamics,
+    figures,
     motion,
     observables,
     phonons,
@@ -23,6 +27,7 @@ from qdml.validate import (
     targets,
 )  # fmt: skip
 
+FAST = Path(__file__).resolve().parents[2] / "potentials" / "cdse" / "cdse-pbe-fast.qdml"
 COPPER = bulk("Cu", "fcc", a=3.6, cubic=True)
 
 
@@ -173,6 +178,28 @@ def test_held_out_errors_are_told_by_region_and_kind():
     assert found.energy == {"bulk": (pytest.approx(0.01), 1), "dot": (pytest.approx(0.01), 1)}
     with pytest.raises(DataError, match="nothing was held out"):
         reference.held_out_errors([trained], Zero())
+
+
+def test_a_facet_and_a_ligand_no_fit_has_seen_are_told_apart_from_the_dot():
+    slab = Atoms("CdSe", [[0, 0, 0], [0, 0, 2.6]], cell=[4.4, 4.4, 20])
+    facet = labelled(slab, 0.04, np.full((2, 3), 0.05), split="test", vacuum_axes="z")
+    facet.info["held_out"] = "facet"
+    dot = labelled(slab, 0.02, np.full((2, 3), 0.01), split="test", vacuum_axes="xyz")
+    acid = Atoms("CdCH", [[0, 0, 0], [0, 0, 2.6], [0, 0, 3.7]], cell=[9, 9, 9])
+    ligand = labelled(acid, 0.03, np.zeros((3, 3)), split="test", vacuum_axes="xyz")
+    ligand.info["held_out"] = "new ligand"
+    found = reference.held_out_errors([facet, dot, ligand], Zero())
+    assert found.forces["facet"] == (pytest.approx(0.05), 2)
+    assert found.forces["surface"] == (pytest.approx(0.01), 2)
+    assert found.energy["facet"] == (pytest.approx(0.02), 1)
+    assert set(found.energy) == {"facet", "dot", "new ligand"}
+    assert set(found.forces) <= set(targets.FORCE_LIMITS) & set(figures.REGION_COLOURS)
+    figures.draw_errors(found)
+    inorganic = qdml.Calculator(FAST)  # Cd, Se, Cl
+    found = reference.held_out_errors([facet, dot, ligand], inorganic)
+    assert (found.n_frames, found.foreign) == (2, {"C": 1, "H": 1})
+    with pytest.raises(DataError, match="the potential lacks"):
+        reference.held_out_errors([ligand], inorganic)
 
 
 def test_tilted_perovskite_keeps_its_octahedra():

@@ -21,7 +21,14 @@ from qdml.validate.reference import HeldOut, VolumeCurve
 
 MODEL, DFT = "#0072B2", "#D55E00"
 START = "#9A9A9A"
-REGION_COLOURS = {"bulk": "#7A7A7A", "core": "#0072B2", "surface": "#D55E00", "ligand": "#009E73"}
+REGION_COLOURS = {
+    "bulk": "#7A7A7A",
+    "core": "#0072B2",
+    "surface": "#D55E00",
+    "ligand": "#009E73",
+    "facet": "#CC79A7",
+    "new ligand": "#E69F00",
+}
 
 
 @styled

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from ase import Atoms
@@ -20,6 +21,8 @@ LATTICE_TOLERANCE = 1.0e-3
 """Relative: cells of an equation of state differ from each other by a scale only."""
 
 VACUUM = "xyz"
+HELD_OUT_KINDS = ("facet", "new ligand")
+"""Values of a frame's info `held_out` that make a group of errors of their own."""
 
 
 @dataclass(frozen=True)
@@ -115,15 +118,17 @@ def curve_error(reference: VolumeCurve, model: VolumeCurve) -> float:
 class HeldOut:
     """Errors on held-out frames; forces eV/A per component, energies eV/atom.
 
-    forces: region (bulk, core, surface, ligand) -> (mean absolute error, atoms). energy: mean
-    absolute error per kind (bulk, slab, dot). pairs: region -> components [n, 2], reference and
-    model.
+    forces: region (bulk, core, surface, ligand; or the frame's info `held_out`, such as 'facet')
+    -> (mean absolute error, atoms). energy: mean absolute error per kind (bulk, slab, dot; or
+    likewise). pairs: region -> components [n, 2], reference and model. foreign: element the
+    potential lacks -> held-out frames left out for it.
     """
 
     forces: dict[str, tuple[float, int]]
     energy: dict[str, tuple[float, int]]
     pairs: dict[str, np.ndarray]
     n_frames: int
+    foreign: dict[str, int] = field(default_factory=dict)
 
 
 def kind_of(frame: Atoms) -> str:
@@ -133,10 +138,21 @@ def kind_of(frame: Atoms) -> str:
 
 
 def held_out_errors(frames: Sequence[Atoms], calculator: Calculator) -> HeldOut:
-    """Errors on frames with info split 'test'; DataError when there are none."""
-    chosen = [f for f in frames if f.info.get("split") == "test"]
-    if not chosen:
+    """Errors on frames with info split 'test'; DataError when there are none.
+
+    Frames with elements the potential lacks (a ligand's, for one of bare dots) are counted only.
+    """
+    held_out = [f for f in frames if f.info.get("split") == "test"]
+    if not held_out:
         raise DataError("no frame has info split 'test', so nothing was held out")
+    chosen, foreign = [], Counter()
+    for frame in held_out:
+        unknown = _unknown_elements(frame, calculator)
+        foreign.update(unknown)
+        if not unknown:
+            chosen.append(frame)
+    if not chosen:
+        raise DataError(f"every held-out frame has an element the potential lacks: {foreign}")
     pairs: dict[str, list[np.ndarray]] = {}
     energies: dict[str, list[float]] = {}
     for frame in chosen:
@@ -146,18 +162,36 @@ def held_out_errors(frames: Sequence[Atoms], calculator: Calculator) -> HeldOut:
         for name, mask in _regions(frame).items():
             pairs.setdefault(name, []).append(both[mask].reshape(-1, 2))
         error = (model.get_potential_energy() - frame.get_potential_energy()) / len(frame)
-        energies.setdefault(kind_of(frame), []).append(abs(error))
+        energies.setdefault(_held_out_kind(frame) or kind_of(frame), []).append(abs(error))
     joined = {name: np.concatenate(rows) for name, rows in pairs.items()}
     return HeldOut(
         {n: (float(np.abs(p[:, 0] - p[:, 1]).mean()), len(p) // 3) for n, p in joined.items()},
         {kind: (float(np.mean(errors)), len(errors)) for kind, errors in energies.items()},
         joined,
         len(chosen),
+        dict(foreign),
     )
 
 
+def _held_out_kind(frame: Atoms) -> str | None:
+    """What a frame is held out for, one of `HELD_OUT_KINDS`, or None."""
+    kind = str(frame.info.get("held_out", ""))
+    return kind if kind in HELD_OUT_KINDS else None
+
+
+def _unknown_elements(frame: Atoms, calculator: Calculator) -> set[str]:
+    """Elements of a frame that a calculator of qdml has no weights for."""
+    engine = getattr(calculator, "engine", None)
+    return set() if engine is None else set(frame.symbols) - set(engine.symbols)
+
+
 def _regions(frame: Atoms) -> dict[str, np.ndarray]:
-    """Atoms of each region of a frame as masks [n]; every atom of a crystal is bulk."""
+    """Atoms of each region of a frame as masks [n]; every atom of a crystal is bulk.
+
+    A frame held out for what it is (info `held_out`: facet, ligand) is a region of its own.
+    """
+    if kind := _held_out_kind(frame):
+        return {kind: np.ones(len(frame), bool)}
     if kind_of(frame) == "bulk":
         return {"bulk": np.ones(len(frame), bool)}
     roles = find_roles(set(frame.symbols))

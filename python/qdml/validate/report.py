@@ -111,7 +111,7 @@ def _error_html(static: rows.Static) -> str:
         return html.paragraph("No held-out frames were given (--data).", "missing")
     caption = (
         "Force components of frames with split 'test', by region (core: full coordination and no "
-        "ligand; every atom of a crystal is bulk)."
+        "ligand; every atom of a crystal is bulk, all atoms of a facet no fit has seen are facet)."
     )
     return html.figure(figures.draw_errors(static.errors), caption)
 

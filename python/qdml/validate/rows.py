@@ -111,6 +111,8 @@ def _error_rows(found: Static, calculator: Calculator, frames: Sequence[Atoms]) 
             limit=f"{1000 * limit:g}",
             state=judged(error <= limit),
         )
+    for symbol, n_frames in errors.foreign.items():
+        yield Row(f"held-out frames with {symbol}", f"{n_frames} left out: not an element of it")
     for kind, (error, n_frames) in errors.energy.items():
         yield Row(
             f"energy MAE, {kind} ({n_frames} frames)",
