@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
 import ase.io
@@ -34,6 +34,7 @@ from qdml.sample.thermal import rattle_thermally, shaken
 TIMESTEP, FRICTION, STEPS = 2.5, 0.03, 60  # fs, 1/fs, steps between frames: decorrelated
 WALLS = (0.7, 0.85, 1.1)
 CLUSTERS_EACH = 2
+Wanted = Callable[[str], bool]
 
 
 def seed_of(name: str, number: int = 0) -> list[int]:
@@ -72,7 +73,7 @@ def heated(
     return found
 
 
-def bulk_frames(plan: Plan, calculator: Calculator) -> Iterator[tuple[str, Atoms]]:
+def bulk_frames(plan: Plan, calculator: Calculator, wanted: Wanted) -> Iterator[tuple[str, Atoms]]:
     """Equation of state, strains and hot strained cells; other phases; a few large cells."""
     for change in (0.0, 0.08, -0.08, 0.04, -0.04, 0.02, -0.02, 0.06, -0.06):
         yield "bulk-eos", cells.scaled_volume(plan.cell, change)
@@ -85,42 +86,49 @@ def bulk_frames(plan: Plan, calculator: Calculator) -> Iterator[tuple[str, Atoms
             )
     hot = {"bulk": plan.cell if len(plan.cell) >= 8 else plan.cell.repeat((2, 1, 1))}
     hot |= {
-        name: relaxed(phase, calculator, 200, with_cell=True) for name, phase in plan.phases.items()
+        name: relaxed(phase, calculator, 200, with_cell=True)
+        for name, phase in plan.phases.items()
+        if any(wanted(f"{name}-{temperature}K") for temperature in plan.temperatures)
     }
     for name, phase in hot.items():
         runs = 4 if name == "bulk" else 2
         for temperature in plan.temperatures:
             origin = f"{name}-{temperature}K"
-            for run in range(runs):
+            for run in range(runs if wanted(origin) else 0):
                 rng = np.random.default_rng(seed_of(origin, run))
                 start = cells.randomly_strained(phase, 0.025, rng)
                 for frame in heated(start, calculator, origin, temperature, 2, run):
                     yield origin, frame
     for temperature in plan.temperatures[1:]:
         origin = f"bulk-large-{temperature}K"
+        if not wanted(origin):
+            continue
         rng = np.random.default_rng(seed_of(origin))
         start = cells.randomly_strained(plan.supercell, 0.015, rng)
         for frame in heated(start, calculator, origin, temperature, 2, 0):
             yield origin, frame
 
 
-def slab_frames(plan: Plan, calculator: Calculator) -> Iterator[tuple[str, Atoms]]:
+def slab_frames(plan: Plan, calculator: Calculator, wanted: Wanted) -> Iterator[tuple[str, Atoms]]:
     """Each slab relaxed and heated: as it is, with a unit of the salt more, with a unit less.
 
     What is missing leaves corners and edges like those of dots in half the time a dot takes.
     """
     hottest = plan.temperatures[-1]
     for number, (name, slab) in enumerate(plan.slabs.items()):
-        start = relaxed(shaken(slab, number), calculator)
-        for temperature in (300, plan.test_temperature, hottest):
-            for frame in heated(start, calculator, name, temperature, 2, 0):
-                yield name, frame
+        if wanted(name):
+            start = relaxed(shaken(slab, number), calculator)
+            for temperature in (300, plan.test_temperature, hottest):
+                for frame in heated(start, calculator, name, temperature, 2, 0):
+                    yield name, frame
         changed = {f"{name}-salt": with_salt} | {
             f"{name}-less-{unit}": without
             for unit in plan.units
             if set(Atoms(unit).symbols) <= set(slab.symbols)
         }
         for origin, change in changed.items():
+            if not wanted(origin):
+                continue
             unit = plan.units[-1] if change is with_salt else origin.rpartition("-")[2]
             start = change(slab, unit, np.random.default_rng(seed_of(origin)))
             start = relaxed(start, calculator)
@@ -130,9 +138,11 @@ def slab_frames(plan: Plan, calculator: Calculator) -> Iterator[tuple[str, Atoms
                 yield origin, frame
 
 
-def facet_frames(plan: Plan, calculator: Calculator) -> Iterator[tuple[str, Atoms]]:
+def facet_frames(plan: Plan, calculator: Calculator, wanted: Wanted) -> Iterator[tuple[str, Atoms]]:
     """The facets no fit sees, relaxed and heated."""
     for number, (name, slab) in enumerate(plan.held_out_facets.items()):
+        if not wanted(name):
+            continue
         start = relaxed(shaken(slab, number), calculator)
         for temperature in (300, plan.test_temperature):
             for frame in heated(start, calculator, name, temperature, 2, 0):
@@ -171,10 +181,14 @@ def with_salt(slab: Atoms, salt: str, rng: np.random.Generator) -> Atoms:
     return frame
 
 
-def dot_frames(plan: Plan, calculator: Calculator, material: str) -> Iterator[tuple[str, Atoms]]:
+def dot_frames(
+    plan: Plan, calculator: Calculator, wanted: Wanted, material: str
+) -> Iterator[tuple[str, Atoms]]:
     """Dots of `qdml build`, relaxed and heated; more frames of the held-out one's neighbours."""
     ligands = {} if material == "CsPbBr3" else {"ligands": "Cl"}
     for name, arguments in plan.dots.items():
+        if not wanted(f"dot-{name}"):
+            continue
         if "octahedra" in arguments:
             dot = perovskite_cuboid(rng=np.random.default_rng(seed_of(name)), **arguments)
         else:
@@ -186,12 +200,16 @@ def dot_frames(plan: Plan, calculator: Calculator, material: str) -> Iterator[tu
                 yield f"dot-{name}", frame
 
 
-def cluster_frames(plan: Plan, calculator: Calculator) -> Iterator[tuple[str, Atoms]]:
+def cluster_frames(
+    plan: Plan, calculator: Calculator, wanted: Wanted
+) -> Iterator[tuple[str, Atoms]]:
     """Random neutral clusters (semiconductor)m(salt)n: ordered as ions, relaxed, heated."""
     for m, n in plan.clusters:
         counts = [(unit, k) for unit, k in zip(plan.units, (m, n), strict=True) if k]
         symbols = [s for unit, k in counts for s in Atoms(unit).get_chemical_symbols() * k]
         origin = "mol" + "".join(f"-{k}{unit}" for unit, k in counts)
+        if not wanted(origin):
+            continue
         rng = np.random.default_rng(seed_of(origin))
         made = 0
         for attempt in range(10 * CLUSTERS_EACH):
@@ -255,23 +273,22 @@ def main(material: str, sampler: str, output: str, *patterns: str) -> None:
     plan = PLANS[material]()
     calculator = make_calculator(sampler)
 
+    def wanted(origin: str) -> bool:
+        return not patterns or any(fnmatchcase(origin, pattern) for pattern in patterns)
+
     def everything() -> Iterator[tuple[str, Atoms]]:
         yield from atom_frames(plan)
-        yield from bulk_frames(plan, calculator)
-        yield from slab_frames(plan, calculator)
-        yield from facet_frames(plan, calculator)
-        yield from dot_frames(plan, calculator, material)
-        yield from cluster_frames(plan, calculator)
+        yield from bulk_frames(plan, calculator, wanted)
+        yield from slab_frames(plan, calculator, wanted)
+        yield from facet_frames(plan, calculator, wanted)
+        yield from dot_frames(plan, calculator, wanted, material)
+        yield from cluster_frames(plan, calculator, wanted)
 
-    frames = [
-        frame
-        for frame in queue(plan, everything())
-        if not patterns or any(fnmatchcase(frame.info["origin"], p) for p in patterns)
-    ]
+    frames = queue(plan, ((origin, f) for origin, f in everything() if wanted(origin)))
     ase.io.write(output, frames)
     print(f"{output}: {len(frames)} frames of {len({f.info['origin'] for f in frames})} origins")
     print(f"label them: qdml label {output} -o labelled.extxyz --code cp2k --cutoff {plan.cutoff}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:])

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: MIT
 
 import sys
+from collections import Counter
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
@@ -248,6 +250,21 @@ def test_a_queue_that_ends_early_holds_every_kind(plans):
     frames = make_frames.queue(plan, iter(made))
     assert len(frames) == 24
     assert {f.info["origin"] for f in frames[:3]} == {"bulk-300K", "slab-110", "dimer-InP"}
+
+
+def test_only_frames_of_the_origins_asked_for_are_made(plans, tmp_path):
+    make_frames, _ = plans
+    sampler = COMMON.parent / "pbse" / "pbse-pbe-fast.qdml"
+    made = tmp_path / "frames.extxyz"
+    make_frames.main("PbSe", str(sampler), str(made), "slab-110-less-*", "slab-210")
+    frames = ase.io.read(made, ":")
+    assert Counter(f.info["origin"] for f in frames) == {"slab-110-less-PbSe": 3, "slab-210": 4}
+    for frame in frames:
+        is_facet = frame.info["origin"] == "slab-210"
+        assert frame.info["split"] == ("test" if is_facet else "train")
+        assert frame.info.get("held_out") == ("facet" if is_facet else None)
+        assert not is_undersampled(frame)
+        assert frame.info["temperature"] in (300, 600, 900)
 
 
 def test_heated_frames_repeat_with_their_seed_and_get_the_mesh_of_the_material(plans):
