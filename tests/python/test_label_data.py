@@ -21,6 +21,7 @@ from qdml.sample.polar_slabs import slab_110
 POTENTIALS = Path(__file__).resolve().parents[2] / "potentials"
 DATA = POTENTIALS / "cdse" / "data"
 ARCHIVES = sorted(POTENTIALS.glob("*/data/*-pbe.extxyz.xz"))
+HELD_OUT = DATA / "cdse-pbe-held-out.extxyz"
 LEVEL = "PBE/DZVP-MOLOPT-SR-GTH/GTH-PBE, CP2K 2023.1, {} Ry, REL 40, XC_DERIV SPLINE2"
 CUTOFFS = {"inp": 500}
 """Ry; 300 for the others. The d electrons of In need the finer grid."""
@@ -31,7 +32,9 @@ def frames():
     return ase.io.read(DATA / "cdse-pbe.extxyz.xz", ":")
 
 
-@pytest.fixture(scope="module", params=ARCHIVES, ids=lambda path: path.name.partition("-")[0])
+@pytest.fixture(
+    scope="module", params=[*ARCHIVES, HELD_OUT], ids=lambda path: path.name.partition(".")[0]
+)
 def archive(request):
     return ase.io.read(request.param, ":")
 
@@ -42,7 +45,7 @@ def test_the_cdse_set_is_there(frames):
 
 
 def test_every_frame_is_labelled_and_converged(archive, request):
-    level = LEVEL.format(CUTOFFS.get(request.node.callspec.id, 300))
+    level = LEVEL.format(CUTOFFS.get(request.node.callspec.id.partition("-")[0], 300))
     for frame in archive:
         info = frame.info
         assert info["converged"]
@@ -92,7 +95,7 @@ def test_test_origins_are_whole_and_leak_nothing(archive):
     assert all(splits[origin] == {"test"} for origin in test)
     found = {split for every in splits.values() for split in every}
     assert found <= {"train", "valid", "test"}
-    if len(archive) > 100:  # a set in the making may lack one yet
+    if len(archive) > 100:  # not the file of held-out frames alone
         assert len(found) == 3
     # the same atoms at the same places in test and training would be a leak under another name
     held_out = [f.positions.round(3).tobytes() for f in archive if f.info["split"] == "test"]
@@ -107,6 +110,23 @@ def test_cdse_holds_out_one_dot_and_one_temperature(frames):
     assert not any("zb" in f.info["origin"] and f.info.get("temperature") == 600 for f in learnt)
     assert any(origin.startswith("dot-Cd10Se4Cl12") for origin in test)
     assert any(origin.startswith("bulk-zb") and origin.endswith("600K") for origin in test)
+
+
+def test_a_facet_and_a_ligand_of_cdse_are_in_no_training_frame(frames):
+    held_out = ase.io.read(HELD_OUT, ":")
+    assert {f.info["held_out"] for f in held_out} == {"facet", "new ligand"}
+    assert {f.info["split"] for f in held_out} == {"test"}
+    assert {formal_charge(f) for f in held_out if f.info["held_out"] == "facet"} == {0}
+
+    def has_methyl(frame):
+        carbon = frame.symbols == "C"
+        distances = frame.get_all_distances(mic=True)[np.ix_(carbon, carbon)]
+        return bool(((distances > 0.1) & (distances < 1.8)).any())
+
+    assert all(has_methyl(f) for f in held_out if f.info["held_out"] == "new ligand")
+    assert not any(has_methyl(f) for f in frames)
+    facets = {f.info["origin"] for f in held_out if f.info["held_out"] == "facet"}
+    assert not facets & {f.info["origin"] for f in frames}
 
 
 def test_dots_slabs_and_clusters_are_neutral(frames):
