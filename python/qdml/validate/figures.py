@@ -63,7 +63,7 @@ def draw_errors(errors: HeldOut) -> Figure:
         span = 1.05 * np.abs(pairs).max()
         axis.plot([-span, span], [-span, span], color="#9A9A9A", linewidth=0.8)
         axis.plot(*pairs.T, ".", color=REGION_COLOURS[name], markersize=2.5, alpha=0.6)
-        axis.set_title(f"{name}: MAE {1000 * errors.forces[name][0]:.0f} meV/Å")
+        axis.set_title(f"{name}\nMAE {1000 * errors.forces[name][0]:.0f} meV/Å")
         axis.set_xlabel("DFT force (eV/Å)")
         axis.set_aspect("equal")
     axes[0, 0].set_ylabel("potential (eV/Å)")
