@@ -63,7 +63,7 @@ def draw(document: dict[str, Any], path: Path) -> None:
     right.set_xlabel("µs per atom and step, one core, l_max 2, 64 channels, 3 layers")
     right.set_title(f"x: against {document.get('baseline', 'nothing')}", fontsize=10)
     quiet = "" if document["machine"]["quiet"] else "NOT QUIET, no result: "
-    figure.suptitle(f"{quiet}One MD step on one core, {', '.join(sorted(found))}", fontsize=11)
+    figure.suptitle(f"{quiet}{document['machine']['processor']}", fontsize=11)
     figure.tight_layout()
     figure.savefig(path, dpi=130)
     plt.close(figure)

@@ -26,13 +26,20 @@ import nve_drift
 import training
 from engine import compare, resumable
 from support import counts, grid_noise, lammps_run, machine, rows
-from support.figure import draw_drifts
+from support.figure import draw, draw_dft_timing, draw_drifts
 from support.structures import MODELS
 
 
 def preset(l_max: int, layers: int, channels: int = 64) -> dict:
     degrees = [l_max] * (layers - 1) + [0]
     return architecture(degrees, channels, channels, 6.0, 64, [], "cartesian-summed")
+
+
+@pytest.mark.parametrize(("name", "figure"), [("engine", draw), ("dft_timing", draw_dft_timing)])
+def test_figures_are_drawn_from_the_stored_results(name, figure, tmp_path):
+    document = json.loads((machine.RESULTS / f"{name}.json").read_text())
+    figure(document, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
 def test_full_layer_of_l_max_2_needs_98_and_234():
