@@ -168,7 +168,7 @@ def coordination(atoms: Atoms, pairs: Pairs, roles: Roles) -> Coordination:
         np.isin(symbols, names) for names in (roles.cations, roles.anions, roles.cage)
     )
     is_ligand = ~(cation | anion | cage)
-    donor = is_ligand & np.isin(symbols, roles.donors)
+    donor = np.isin(symbols, roles.donors)
     radii = covalent_radii[atoms.numbers]
     bonded = pairs.distance < BOND_FACTOR * (radii[pairs.i] + radii[pairs.j])
     i, j = pairs.i[bonded], pairs.j[bonded]

@@ -40,8 +40,10 @@ def perovskite_cuboid(
         """How many octahedra each site belongs to."""
         return (np.abs(sites[:, None] - centres).max(axis=2) < 0.6).sum(axis=1)
 
-    symbols = [b_site] * len(centres) + [halide] * len(halides) + [a_site] * len(a_sites)
-    n_gone = total_oxidation(symbols) + pairs_removed
+    def symbols() -> list[str]:
+        return [b_site] * len(centres) + [halide] * len(halides) + [a_site] * len(a_sites)
+
+    n_gone = total_oxidation(symbols()) + pairs_removed
     terminal = np.flatnonzero(shared(halides) == 1)
     if n_gone > len(a_sites) or pairs_removed > len(terminal):
         raise StructureError(
@@ -49,8 +51,6 @@ def perovskite_cuboid(
             f"{halide}; {n_gone} and {pairs_removed} are to go"
         )
     order = np.lexsort([rng.random(len(a_sites)), shared(a_sites)])
-    kept = np.delete(a_sites, order[:n_gone], axis=0)
+    a_sites = np.delete(a_sites, order[:n_gone], axis=0)
     halides = np.delete(halides, rng.permutation(terminal)[:pairs_removed], axis=0)
-    sites = np.vstack([centres, halides, kept])
-    names = [b_site] * len(centres) + [halide] * len(halides) + [a_site] * len(kept)
-    return Atoms(names, a * sites)
+    return Atoms(symbols(), a * np.vstack([centres, halides, a_sites]))

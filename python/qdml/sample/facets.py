@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import bulk, surface
 
 from qdml.errors import StructureError
-from qdml.sample.ionic_slabs import finished, perovskite_elements
+from qdml.sample.ionic_slabs import finished, lowest_layers, perovskite_elements
 
 
 def rocksalt_slab_210(n_layers: int = 8, formula: str = "PbSe", a: float = 6.21) -> Atoms:
@@ -18,17 +18,19 @@ def rocksalt_slab_210(n_layers: int = 8, formula: str = "PbSe", a: float = 6.21)
     (T, T, F), z without cell vector; info `kpoints` is the mesh it needs.
     """
     crystal = bulk(formula, "rocksalt", a=a, cubic=True)
-    return finished(_layers(crystal, (2, 1, 0), n_layers))
+    return finished(lowest_layers(surface(crystal, (2, 1, 0), n_layers), n_layers))
 
 
-def wurtzite_slab_1120(n_layers: int = 7, formula: str = "CdSe", a: float = 4.4, c: float = 7.2):
+def wurtzite_slab_1120(
+    n_layers: int = 7, formula: str = "CdSe", a: float = 4.4, c: float = 7.2
+) -> Atoms:
     """Bare wurtzite (11-20) slab, the side face of a nanorod: every layer is neutral.
 
     a and c in A; n_layers counts atomic layers, two of each element in a cell of sqrt(3) a x c.
     pbc is (T, T, F), z without cell vector; info `kpoints` is the mesh it needs.
     """
     crystal = bulk(formula, "wurtzite", a=a, c=c)
-    return finished(_layers(crystal, (1, 1, 0), n_layers))
+    return finished(lowest_layers(surface(crystal, (1, 1, 0), n_layers), n_layers))
 
 
 def perovskite_slab_110(n_layers: int = 3, formula: str = "CsPbBr3", a: float = 6.0) -> Atoms:
@@ -61,10 +63,3 @@ def perovskite_slab_110(n_layers: int = 3, formula: str = "CsPbBr3", a: float = 
                 y = 0.5 * width * (inner % 2) + 0.25 * width * side
                 slab += Atoms(halide, [[cell * a, y, z]])
     return finished(slab)
-
-
-def _layers(crystal: Atoms, indices: tuple[int, int, int], n_layers: int) -> Atoms:
-    """The first n_layers atomic layers of a crystal cut along a plane."""
-    slab = surface(crystal, indices, n_layers)
-    heights = np.unique(slab.positions[:, 2].round(3))
-    return slab[slab.positions[:, 2] < heights[n_layers - 1] + 0.1]

@@ -27,9 +27,7 @@ def rocksalt_slab(
     crystal = bulk(formula, "rocksalt", a=a, cubic=True)
     indices = tuple(int(digit) for digit in facet)
     # one "layer" of ASE is the repeat of the stacking: two atomic layers on both facets
-    slab = surface(crystal, indices, (n_layers + 1) // 2)
-    heights = np.unique(slab.positions[:, 2].round(3))
-    slab = slab[slab.positions[:, 2] < heights[n_layers - 1] + 0.1]
+    slab = lowest_layers(surface(crystal, indices, (n_layers + 1) // 2), n_layers)
     return finished(slab.repeat((*PLANE_REPEAT[facet], 1)))
 
 
@@ -88,6 +86,12 @@ def perovskite_elements(formula: str) -> list[str]:
     if len(symbols) != 3:
         raise StructureError(f"'{formula}' is not a perovskite ABX3")
     return symbols
+
+
+def lowest_layers(slab: Atoms, n_layers: int) -> Atoms:
+    """The lowest n_layers atomic layers of a slab."""
+    heights = np.unique(slab.positions[:, 2].round(3))
+    return slab[slab.positions[:, 2] < heights[n_layers - 1] + 0.1]
 
 
 def finished(slab: Atoms) -> Atoms:

@@ -132,7 +132,10 @@ class HeldOut:
 
 
 def kind_of(frame: Atoms) -> str:
-    """bulk (no vacuum), slab (one axis of vacuum) or dot."""
+    """bulk (no vacuum), slab (one axis of vacuum) or dot; or what it is held out for."""
+    held_out = str(frame.info.get("held_out", ""))
+    if held_out in HELD_OUT_KINDS:
+        return held_out
     n_vacuum = len(vacuum_axes(frame))
     return "bulk" if n_vacuum == 0 else "dot" if n_vacuum == 3 else "slab"
 
@@ -162,7 +165,7 @@ def held_out_errors(frames: Sequence[Atoms], calculator: Calculator) -> HeldOut:
         for name, mask in _regions(frame).items():
             pairs.setdefault(name, []).append(both[mask].reshape(-1, 2))
         error = (model.get_potential_energy() - frame.get_potential_energy()) / len(frame)
-        energies.setdefault(_held_out_kind(frame) or kind_of(frame), []).append(abs(error))
+        energies.setdefault(kind_of(frame), []).append(abs(error))
     joined = {name: np.concatenate(rows) for name, rows in pairs.items()}
     return HeldOut(
         {n: (float(np.abs(p[:, 0] - p[:, 1]).mean()), len(p) // 3) for n, p in joined.items()},
@@ -173,12 +176,6 @@ def held_out_errors(frames: Sequence[Atoms], calculator: Calculator) -> HeldOut:
     )
 
 
-def _held_out_kind(frame: Atoms) -> str | None:
-    """What a frame is held out for, one of `HELD_OUT_KINDS`, or None."""
-    kind = str(frame.info.get("held_out", ""))
-    return kind if kind in HELD_OUT_KINDS else None
-
-
 def _unknown_elements(frame: Atoms, calculator: Calculator) -> set[str]:
     """Elements of a frame that a calculator of qdml has no weights for."""
     engine = getattr(calculator, "engine", None)
@@ -186,14 +183,13 @@ def _unknown_elements(frame: Atoms, calculator: Calculator) -> set[str]:
 
 
 def _regions(frame: Atoms) -> dict[str, np.ndarray]:
-    """Atoms of each region of a frame as masks [n]; every atom of a crystal is bulk.
+    """Atoms of each region of a frame as masks [n].
 
-    A frame held out for what it is (info `held_out`: facet, ligand) is a region of its own.
+    Every atom of a crystal is bulk; a frame held out for what it is, is a region of its own.
     """
-    if kind := _held_out_kind(frame):
+    kind = kind_of(frame)
+    if kind in ("bulk", *HELD_OUT_KINDS):
         return {kind: np.ones(len(frame), bool)}
-    if kind_of(frame) == "bulk":
-        return {"bulk": np.ones(len(frame), bool)}
     roles = find_roles(set(frame.symbols))
     if roles is None:  # no lattice, as in molecules of a salt: no atom is told apart
         return {"surface": np.ones(len(frame), bool)}
