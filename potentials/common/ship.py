@@ -1,6 +1,7 @@
 """Make a shipped potential of a fitted one: thinner radial tables, and the reference set beside it.
 
 Usage: python ship.py fitted.qdml SHIPPED.qdml THINNING archive.extxyz.xz
+       python ship.py SHIPPED.qdml archive.extxyz.xz    the reference set alone, as for a committee
 THINNING is 1 (the file as it is) or a divisor of the number of knots, for files of kind
 clebsch-gordan, whose tables are most of the file; all numbers then become fp32, in which they were
 fitted. Prints the largest changes that it makes on held-out frames; writes
@@ -67,18 +68,31 @@ def main(fitted: str, shipped: str, step: int, archive: str) -> None:
         document.pop(key, None)
     write_model(shipped, document, tensors)
     before, after = (Calculator(path, precision="double") for path in (fitted, shipped))
-    held_out = [f for f in ase.io.read(archive, ":") if f.info["split"] == "test"]
-    pairs = [(evaluated(f, before), evaluated(f, after)) for f in held_out]
+    pairs = [(evaluated(f, before), evaluated(f, after)) for f in held_out_frames(archive)]
     forces = max(np.abs(a.get_forces() - b.get_forces()).max() for a, b in pairs)
     energies = max(
         abs(a.get_potential_energy() - b.get_potential_energy()) / len(a) for a, b in pairs
     )
     changes = f"{1000 * forces:.2f} meV/A, {1000 * energies:.3f} meV/atom"
     print(f"{shipped}: changes of at most {changes}")
-    by_origin = {f.info["origin"]: f for f in held_out}
-    frames = [evaluated(f, after) for f in list(by_origin.values())[:N_REFERENCE]]
+    write_reference(shipped, archive)
+
+
+def held_out_frames(archive: str) -> list[Atoms]:
+    """The test frames of an archive."""
+    return [f for f in ase.io.read(archive, ":") if f.info["split"] == "test"]
+
+
+def write_reference(shipped: str, archive: str) -> None:
+    """Write SHIPPED.reference.extxyz: what the file gives for a held-out frame of each origin."""
+    calculator = Calculator(shipped, precision="double")
+    by_origin = {f.info["origin"]: f for f in held_out_frames(archive)}
+    frames = [evaluated(f, calculator) for f in list(by_origin.values())[:N_REFERENCE]]
     ase.io.write(Path(shipped).with_suffix(".reference.extxyz"), frames)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    if len(sys.argv) == 3:
+        write_reference(*sys.argv[1:])
+    else:
+        main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])

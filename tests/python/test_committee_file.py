@@ -217,10 +217,13 @@ def run(arguments: list[str], monkeypatch) -> int:
 def test_commands(files, packed, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     output = tmp_path / "all.qdml"
-    words = ["committee", str(packed), str(files[0]), "-o", str(output)]
+    fourth = models.random_model(
+        tmp_path / "4.qdml", SPECIES, channels=8, message_channels=16, seed=4
+    )
+    words = ["committee", str(packed), str(fourth), "-o", str(output)]
     assert run(words, monkeypatch) == 0
     assert "4 members" in capsys.readouterr().out
-    assert [m.hash for m in read_members(output)] == [content_hash(files[k]) for k in (0, 1, 2, 0)]
+    assert [m.hash for m in read_members(output)] == [content_hash(f) for f in (*files, fourth)]
     assert run(["info", str(packed)], monkeypatch) == 0
     told = capsys.readouterr().out
     for word in ("member 3", content_hash(files[2])[:20], "force RMSE, meV/Å 22.00", "three seeds"):
@@ -233,4 +236,12 @@ def test_commands(files, packed, tmp_path, capsys, monkeypatch):
         != 0
     )
     assert "channels_in.0 is 8 in" in capsys.readouterr().err
+    assert not (tmp_path / "no.qdml").exists()
+
+
+def test_the_same_potential_twice_is_no_committee(files, packed, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    words = ["committee", str(packed), str(files[1]), "-o", str(tmp_path / "no.qdml")]
+    assert run(words, monkeypatch) != 0
+    assert f"{files[1]} and {packed} (member 2) are the same" in capsys.readouterr().err
     assert not (tmp_path / "no.qdml").exists()

@@ -50,6 +50,7 @@ def committee(
         members += found
         alone = len(found) == 1
         names += [str(path) if alone else f"{path} (member {k + 1})" for k in range(len(found))]
+    _need_different(members, names)
     factors = None if calibrate is None else factors_of(calibrate, split, members)
     found_hash = write_committee(output, members, names, description, factors)
     typer.echo(f"wrote {output}: {len(members)} members, SHA-256 {found_hash}")
@@ -58,6 +59,19 @@ def committee(
             f"spreads are multiplied by {factors['energy']:.3g} (energy) and "
             f"{factors['forces']:.3g} (forces), from the {split} frames of {calibrate}"
         )
+
+
+def _need_different(members: list[Member], names: list[str]) -> None:
+    """DataError for a potential that is there twice: it agrees with itself whatever it does."""
+    first: dict[str | None, str] = {}
+    for member, name in zip(members, names, strict=True):
+        if member.hash is not None and member.hash in first:
+            raise DataError(
+                f"{name} and {first[member.hash]} are the same potential (SHA-256 "
+                f"{member.hash[:12]}), which makes the spread too small; give fits with "
+                "different seeds"
+            )
+        first[member.hash] = name
 
 
 def factors_of(evaluation: Path, split: str, members: list[Member]) -> dict[str, float]:
