@@ -10,7 +10,7 @@ the published numbers. Needs the extra `train`, and `label` for the row of GFN1-
 
 Every step is a command a user can type, and is printed before it runs. A step whose product is
 there is not repeated, so a run that was stopped goes on where it was. At the end everything is on
-one page: OUTPUT/page.html. --quick takes minutes and shows the way, not the numbers.
+one page: OUTPUT/page.html. --quick takes ten minutes and shows the way, not the numbers.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, help="fits/cdse-dot, or fits/cdse-dot-quick")
-    parser.add_argument("--quick", action="store_true", help="a few minutes instead of 40")
+    parser.add_argument("--quick", action="store_true", help="ten minutes instead of 50")
     shipped = HERE.parent / "potentials" / "cdse" / "cdse-pbe-sevennet.qdml"
     parser.add_argument("--start", type=Path, default=shipped, help="potential the fit begins with")
     parser.add_argument("--ranks", default="2", help="of LAMMPS")
