@@ -39,6 +39,27 @@ def test_something_is_shipped():
     assert SHIPPED
 
 
+def test_the_reference_set_is_of_held_out_frames(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(POTENTIALS / "common"))
+    sys.modules.pop("ship", None)
+    from ship import held_out_frames, write_reference
+
+    shipped = POTENTIALS / "pbse" / "pbse-pbe-fast.qdml"
+    archive = str(POTENTIALS / "pbse" / "data" / "pbse-pbe.extxyz.xz")
+    copy = tmp_path / shipped.name
+    copy.write_bytes(shipped.read_bytes())
+    write_reference(str(copy), archive)
+    written = ase.io.read(copy.with_suffix(".reference.extxyz"), ":")
+    held_out = {f.positions.round(6).tobytes() for f in held_out_frames(archive)}
+    assert len({f.info["origin"] for f in written}) == len(written) >= 4
+    assert all(f.positions.round(6).tobytes() in held_out for f in written)
+    calculator = qdml.Calculator(shipped, precision="double")
+    for frame in written:
+        atoms = frame.copy()
+        atoms.calc = calculator
+        assert atoms.get_potential_energy() == pytest.approx(frame.get_potential_energy())
+
+
 def test_thinner_tables_keep_values_and_slopes_at_their_knots(monkeypatch):
     monkeypatch.syspath_prepend(str(POTENTIALS / "common"))
     sys.modules.pop("ship", None)
