@@ -67,15 +67,16 @@ def main(fitted: str, shipped: str, step: int, archive: str) -> None:
     for key in ("format", "tool"):
         document.pop(key, None)
     write_model(shipped, document, tensors)
-    before, after = (Calculator(path, precision="double") for path in (fitted, shipped))
-    pairs = [(evaluated(f, before), evaluated(f, after)) for f in held_out_frames(archive)]
+    held_out = held_out_frames(archive)
+    before, after = (predicted(path, held_out) for path in (fitted, shipped))
+    pairs = list(zip(before, after, strict=True))
     forces = max(np.abs(a.get_forces() - b.get_forces()).max() for a, b in pairs)
     energies = max(
         abs(a.get_potential_energy() - b.get_potential_energy()) / len(a) for a, b in pairs
     )
     changes = f"{1000 * forces:.2f} meV/A, {1000 * energies:.3f} meV/atom"
     print(f"{shipped}: changes of at most {changes}")
-    write_reference(shipped, archive)
+    write_reference(shipped, after)
 
 
 def held_out_frames(archive: str) -> list[Atoms]:
@@ -83,16 +84,21 @@ def held_out_frames(archive: str) -> list[Atoms]:
     return [f for f in ase.io.read(archive, ":") if f.info["split"] == "test"]
 
 
-def write_reference(shipped: str, archive: str) -> None:
-    """Write SHIPPED.reference.extxyz: what the file gives for a held-out frame of each origin."""
-    calculator = Calculator(shipped, precision="double")
-    by_origin = {f.info["origin"]: f for f in held_out_frames(archive)}
-    frames = [evaluated(f, calculator) for f in list(by_origin.values())[:N_REFERENCE]]
-    ase.io.write(Path(shipped).with_suffix(".reference.extxyz"), frames)
+def predicted(potential: str, frames: list[Atoms]) -> list[Atoms]:
+    """Frames with the energies and forces of a potential."""
+    calculator = Calculator(potential, precision="double")
+    return [evaluated(frame, calculator) for frame in frames]
+
+
+def write_reference(shipped: str, frames: list[Atoms]) -> None:
+    """Write SHIPPED.reference.extxyz: the last of the predicted frames of each origin."""
+    by_origin = {f.info["origin"]: f for f in frames}
+    chosen = list(by_origin.values())[:N_REFERENCE]
+    ase.io.write(Path(shipped).with_suffix(".reference.extxyz"), chosen)
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 3:
-        write_reference(*sys.argv[1:])
+        write_reference(sys.argv[1], predicted(sys.argv[1], held_out_frames(sys.argv[2])))
     else:
         main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])
