@@ -82,16 +82,17 @@ def draw_forces(rows: dict[str, dict[str, Any]], elements: Sequence[str], path: 
     names = list(rows)
     width = 0.84 / len(names)
     for k, name in enumerate(names):
-        found, n_frames = rows[name]["rmse"], rows[name]["frames"]
+        found = rows[name]["rmse"]
         x = [n + (k - (len(names) - 1) / 2) * width for n, s in enumerate(elements) if s in found]
         heights = [1e3 * found[s] for s in elements if s in found]
         axis.bar(x, heights, 0.92 * width, color=FORCE_COLOURS[k % len(FORCE_COLOURS)],
-                 label=f"{name} ({n_frames} test frame{'s'[: n_frames > 1]})")  # fmt: skip
+                 label=f"{name} ({rows[name]['frames']})")  # fmt: skip
         for place, height in zip(x, heights, strict=True):
             axis.text(place, height * 1.04, f"{height:.0f}", ha="center", fontsize=6)
     axis.set(yscale="log", ylabel="test force RMSE per component (meV/Å)")
     axis.set_xticks(range(len(elements)), elements)
-    axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axis.legend(title="method (test frames)", alignment="left", title_fontsize=8, frameon=False,
+                fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))  # fmt: skip
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     plt.close(figure)
