@@ -2,10 +2,14 @@
 """Ligands with chains: shapes, binding modes, whole shells without clashes, exchange, SMILES."""
 
 import sys
+import warnings
 from collections import Counter
+from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.data import atomic_numbers
 from qdml.build import build_dot, exchange_ligands, preset
 from qdml.build.distances import close_pairs
@@ -13,6 +17,8 @@ from qdml.build.ligand_shapes import NAMED
 from qdml.build.ligands import LIGANDS, find_ligand, parse_ligands
 from qdml.build.reading import formal_charge
 from qdml.errors import ConfigError, DataError, StructureError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def dihedral(p, a, b, c, d):
@@ -193,6 +199,41 @@ def test_exchange_keeps_the_core_and_the_charge():
 def test_exchange_of_a_perovskite_touches_terminal_halides_only():
     new = exchange_ligands(build_dot("CsPbBr3", 14.9).atoms, "HCOO", fraction=0.5)
     assert new.summary.formula == "Cs20Pb8Br24(HCOO)12"
+
+
+def relative(atoms):
+    """Positions from the mean of all Pb."""
+    return atoms.positions - atoms.positions[atoms.symbols == "Pb"].mean(axis=0)
+
+
+def test_exchange_on_a_relaxed_perovskite_leaves_bromides_between_cesium():
+    # of a hot DFT frame: Cs nearer than in the crystal, and Br too far from Pb for a bond
+    archive = ROOT / "potentials/cspbbr3/data/cspbbr3-pbe.extxyz.xz"
+    frames = ase.io.read(archive, ":")
+    old = next(f for f in frames if f.info["origin"] == "dot-Cs7Pb2Br11")
+    bare = Atoms(old.numbers, old.positions)
+    distances = bare.get_all_distances()
+    free = (bare.symbols == "Br") & (distances[:, bare.symbols == "Pb"].min(axis=1) > 3.4)
+    assert free.any()
+    new = exchange_ligands(bare, "HCOO", fraction=0.25)
+    assert new.summary.ligands["HCOO"] + np.count_nonzero(new.atoms.symbols == "Br") == 11
+    kept = relative(new.atoms)[new.atoms.symbols == "Br"]
+    gaps = np.linalg.norm(kept[:, None] - relative(bare)[free], axis=2).min(axis=0)
+    assert gaps == pytest.approx(0.0, abs=1e-9)
+    assert formal_charge(new.atoms).total == 0
+
+
+def test_exchange_on_a_cluster_of_salt():
+    salt = Atoms(
+        "PbCl2PbCl2",
+        [[0, 0, 0], [1.8, 1.8, 0], [1.8, -1.8, 0], [3.6, 0, 0], [5.4, 1.8, 0], [-1.8, 1.8, 0]],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        new = exchange_ligands(salt, "HCOO", fraction=0.25)
+    assert new.atoms.get_chemical_formula() == "CHCl3O2Pb2"
+    with pytest.raises(DataError, match="Br2Cs2: none of Cd, Ga, Hg, In, Pb, Sn, Zn in it"):
+        exchange_ligands(Atoms("Cs2Br2", 3.4 * np.eye(4, 3)), "HCOO")
 
 
 @pytest.mark.parametrize(

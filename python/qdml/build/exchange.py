@@ -34,7 +34,8 @@ def exchange_ligands(
     """Replace a fraction of the X ligands (charge -1) of a neutral dot by other X ligands.
 
     The new ligand takes the place and the cations of the old one; the core and the ligands that
-    stay do not move. Of a perovskite the halides on one Pb are exchanged. `vacuum` in Å.
+    stay do not move. Of a perovskite the halides on one Pb are exchanged, those on Cs alone stay.
+    `vacuum` in Å.
     Raises: ConfigError for ligands that are not anions or a fraction outside 0 to 1; DataError for
     a structure that is not a neutral dot with X ligands; StructureError when they do not fit or
     the new dot's atoms are not neutral.
@@ -56,7 +57,7 @@ def exchange_ligands(
         )
     core, elements, rows, old = _take_apart(atoms)
     rng = np.random.default_rng(seed)
-    anionic = [k for k, part in enumerate(old) if part.charge == -1]
+    anionic = [k for k, part in enumerate(old) if part.charge == -1 and core.sites[k].cations]
     n = round(fraction * len(anionic))
     chosen = sorted(anionic[k] for k in rng.permutation(len(anionic))[:n])
     if not chosen:
@@ -97,7 +98,12 @@ def _old_placement(site: int, part: _Part, core: Core) -> Placement:
 
 
 def _equivalent_diameter(core: Core) -> float:
-    """Diameter in Å of the sphere with the core's volume, from the mean cation-anion bond."""
+    """Diameter in Å of the sphere with the core's volume, from the mean cation-anion bond.
+
+    0 for a cluster of salt alone, which has no such bond.
+    """
+    if len(core.bonds) == 0:
+        return 0.0
     i, j = core.bonds.T
     bond = float(np.linalg.norm(core.cations[i] - core.anions[j], axis=1).mean())
     a = 4 * bond / np.sqrt(3) if core.coordination == 4 else 2 * bond
@@ -115,6 +121,11 @@ def _take_apart(atoms: Atoms) -> tuple[Core, Elements, np.ndarray, list[_Part]]:
     radii = covalent_radii[[atomic_numbers[s] for s in symbols]]
     molecules = molecules_of(atoms)
     is_cation = np.isin(symbols, [*CATIONS]) & (symbols != "Cs")
+    if not is_cation.any():
+        raise DataError(
+            f"{atoms.get_chemical_formula()}: none of {', '.join(sorted(CATIONS - {'Cs'}))} in it; "
+            "ligands have nothing to bind to"
+        )
     positions = atoms.positions - atoms.positions[is_cation].mean(axis=0)
     cations = np.flatnonzero(is_cation)
 
@@ -140,7 +151,8 @@ def _take_apart(atoms: Atoms) -> tuple[Core, Elements, np.ndarray, list[_Part]]:
     for members in (part.rows for part in parts):
         donors = [m for m in members if symbols[m] not in ("C", "H") and len(bound(m))]
         touched = sorted({int(c) for m in donors for c in bound(m)})
-        if not touched and molecule_charge(symbols[members].tolist()) < 0:
+        is_salt = is_perovskite and len(members) == 1  # a halide between Cs, where corners relax
+        if not touched and not is_salt and molecule_charge(symbols[members].tolist()) < 0:
             raise DataError(
                 f"{atoms.get_chemical_formula()}: the ligand of atom {members[0]} "
                 f"({symbols[members[0]]}) touches no cation; it cannot be exchanged"
@@ -194,7 +206,9 @@ def _assemble(
     ).astype(int)
     names = fixed_symbols + shell.symbols
     positions = np.concatenate([fixed, relaxed])
-    if clashes := close_pairs(names, positions, molecule):
+    # The dot of before is what it is: relaxed corners lie closer than those of a crystal.
+    close = close_pairs(names, positions, molecule)
+    if clashes := [pair for pair in close if max(pair[:2]) >= len(fixed)]:
         i, j, distance, limit = clashes[0]
         raise StructureError(
             f"exchange to {ligands}: ligands do not fit, {len(clashes)} pairs too close; worst "
