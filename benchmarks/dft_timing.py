@@ -30,7 +30,7 @@ from qdml import Calculator
 from qdml.build import build_dot
 from qdml.build.dot import preset
 from qdml.errors import LabelError, StructureError
-from qdml.modelfile import content_hash, read_file
+from qdml.modelfile import content_hash, n_members, read_file
 from qdml.paths import parse_irreps
 from qdml.sample.thermal import shaken
 from rich.console import Console
@@ -112,9 +112,10 @@ def dots_for_dft(material: str, sizes: list[int] | None) -> list[Dot]:
 
 
 def potentials(material: str) -> list[Path]:
-    """The shipped potentials of a material, the smallest file first."""
+    """The shipped potentials of a material, the smallest first; a committee repeats one of them."""
     files = (ROOT / "potentials" / material.lower()).glob("*.qdml")
-    return sorted(files, key=lambda p: p.stat().st_size)
+    alone = [path for path in files if n_members(read_file(path)[0]) == 1]
+    return sorted(alone, key=lambda p: p.stat().st_size)
 
 
 def describe_model(path: Path) -> dict[str, Any]:
