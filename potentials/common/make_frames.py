@@ -55,16 +55,23 @@ def relaxed(
 
 
 def heated(
-    start: Atoms, calculator: Calculator, name: str, temperature: int, n_frames: int, number: int
+    start: Atoms,
+    calculator: Calculator,
+    name: str,
+    temperature: int,
+    n_frames: int,
+    number: int,
+    timestep: float = TIMESTEP,
 ) -> list[Atoms]:
-    """Frames of a short Langevin run."""
+    """Frames of a short Langevin run, equally far apart whatever the time step (fs)."""
+    every = round(STEPS * TIMESTEP / timestep)
     found = sample_md(
         start,
         calculator,
         temperature=temperature,
-        n_steps=STEPS * n_frames,
-        every=STEPS,
-        timestep=TIMESTEP,
+        n_steps=every * n_frames,
+        every=every,
+        timestep=timestep,
         friction=FRICTION,
         seed=[*seed_of(name, number), temperature],
     )

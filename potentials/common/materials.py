@@ -116,10 +116,15 @@ def indium_phosphide() -> Plan:
             "In7P5Cl6": {"diameter": 10.0, "remove_cations": 3, "remove_anions": 2, "seed": 1},
             "In11P9Cl6": {"diameter": 11.0, "remove_cations": 2, "remove_anions": 1, "seed": 1},
             "In10P8Cl6": {"diameter": 11.0, "remove_cations": 3, "remove_anions": 2, "seed": 1},
+            "In13P11Cl6": {"diameter": 10.0, "remove_cations": 3, "remove_anions": 2},
+            "In14P12Cl6": {"diameter": 10.0, "remove_cations": 2, "remove_anions": 1},
+            "In12P9Cl9": {
+                "diameter": 10.0, "shape": "octahedron", "remove_cations": 1, "remove_anions": 1
+            },
         },
         "In13P10Cl9",
         ("InP", "InCl3"),
-        tuple(pair for pair in CLUSTERS if sum(pair) < 8),
+        (*(pair for pair in CLUSTERS if sum(pair) < 8), (4, 4), (5, 3), (7, 2), (6, 3)),
         {"In": 2, "P": 4, "Cl": 2},
         {
             ("In", "Cl"): (2.40, 1), ("In", "In"): (3.14, 3), ("P", "P"): (1.90, 1),

@@ -13,17 +13,19 @@ from ase.calculators.lj import LennardJones
 from ase.neighborlist import neighbor_list
 from qdml.build import build_dot
 from qdml.build.charges import total_oxidation
+from qdml.build.reading import formal_charge
 from qdml.errors import StructureError
 from qdml.label.frames import is_undersampled
 from qdml.sample import clusters, cuboids, facets, ionic_slabs
 
 COMMON = Path(__file__).resolve().parents[2] / "potentials" / "common"
+MODULES = ("make_frames", "make_ligand_frames", "pack_frames", "materials")
 
 
 @pytest.fixture(scope="module")
 def plans():
     sys.path.insert(0, str(COMMON))
-    for name in ("make_frames", "materials"):  # CdSe has a make_frames of its own
+    for name in MODULES:  # CdSe has a make_frames of its own
         sys.modules.pop(name, None)
     try:
         import make_frames
@@ -32,7 +34,7 @@ def plans():
         yield make_frames, materials
     finally:
         sys.path.remove(str(COMMON))
-        for name in ("make_frames", "materials"):
+        for name in MODULES:
             sys.modules.pop(name, None)
 
 
@@ -215,6 +217,23 @@ def test_every_dot_of_a_plan_has_the_formula_of_its_name(plans):
                 ligands = {} if material == "CsPbBr3" else {"ligands": "Cl"}
                 dot = build_dot(material, **arguments, **ligands).atoms
             assert dot.symbols.formula.count() == Atoms(name).symbols.formula.count()
+
+
+@pytest.mark.parametrize("material", ["PbSe", "InP", "CsPbBr3"])
+def test_halides_of_labelled_dots_give_way_to_carboxylates(plans, material):
+    import make_ligand_frames as plan
+
+    first = {f.info["origin"]: f for f in ase.io.read(plan.archive_of(material), ":")[::-1]}
+    halide = "Br" if material == "CsPbBr3" else "Cl"
+    for name in plan.STARTS[material]:
+        start = first[name]
+        assert start.info["split"] != "test"
+        for ligand, carbons in ((plan.TRAINED, 1), (plan.HELD_OUT, 2)):
+            made = plan.exchanged(start, ligand)
+            n = np.count_nonzero(made.symbols == "C") // carbons
+            assert n >= 1
+            assert n == sum(start.symbols == halide) - sum(made.symbols == halide)
+            assert formal_charge(made).total == 0, (name, ligand)
 
 
 def test_tilted_perovskite_keeps_its_octahedra(plans):
