@@ -31,6 +31,7 @@ class Cp2kSettings:
     cutoff, rel_cutoff in Ry; eps_scf and eps_default as CP2K defines them (dimensionless).
     Diagonalisation with Broyden mixing needs about 12 SCF steps on these materials where orbital
     transformation (OT) needs 31-58, with forces equal within 0.6 meV/A; OT is the second try.
+    max_scf is of diagonalisation: none of 728 shipped frames it converged took more than 43 steps.
     """
 
     functional: str = "PBE"
@@ -41,7 +42,7 @@ class Cp2kSettings:
     xc_deriv: str = "SPLINE2"
     eps_default: float = 1.0e-10
     eps_scf: float = 3.0e-6
-    max_scf: int = 60
+    max_scf: int = 45
     mixing_alpha: float = 0.4
     n_broyden: int = 8
 
