@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
+from qdml.committee import read_members, write_committee
 from qdml.errors import LabelError, StructureError
 from qdml.label import cp2k
 from rich.console import Console
@@ -445,3 +446,13 @@ def test_dot_without_convergence_or_of_another_version_leaves_the_others(measure
     other = cp2k.Cp2kSettings().level_of_theory("2024.1")
     found = measure(Cp2k(ANSWER | {"level_of_theory": other}))
     assert [r["atoms"] for r in found] == [149]
+
+
+def test_committees_are_not_timed_beside_their_members(tmp_path, monkeypatch):
+    folder = tmp_path / "potentials" / "pbse"
+    folder.mkdir(parents=True)
+    shipped = dft_timing.ROOT / "potentials" / "pbse" / "pbse-pbe-fast.qdml"
+    (folder / "a.qdml").write_bytes(shipped.read_bytes())
+    write_committee(folder / "both.qdml", read_members(shipped) * 2)
+    monkeypatch.setattr(dft_timing, "ROOT", tmp_path)
+    assert [path.name for path in dft_timing.potentials("PbSe")] == ["a.qdml"]

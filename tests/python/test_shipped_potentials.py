@@ -8,6 +8,8 @@ import ase.io
 import numpy as np
 import pytest
 import qdml
+from qdml.committee import read_members
+from qdml.modelfile import read_file
 
 POTENTIALS = Path(__file__).resolve().parents[2] / "potentials"
 SHIPPED = sorted(POTENTIALS.glob("*/*.qdml"))
@@ -37,6 +39,19 @@ def test_the_card_names_the_file_and_its_hash(path):
 
 def test_something_is_shipped():
     assert SHIPPED
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in SHIPPED if p.stem.endswith("-committee")], ids=lambda path: path.stem
+)
+def test_a_committee_is_the_fast_file_and_others_like_it_with_calibrated_spreads(path):
+    members = read_members(path)
+    fast = path.with_stem(path.stem.replace("-committee", "-fast"))
+    assert members[0].hash == qdml.Calculator(fast).engine.info["hash"]
+    assert len(members) >= 3
+    assert len({member.hash for member in members}) == len(members)
+    factors = read_file(path)[0]["spread_factors"]
+    assert all(0.5 < factors[name] < 5 for name in ("energy", "forces"))
 
 
 def test_the_reference_set_is_of_held_out_frames(monkeypatch, tmp_path):
