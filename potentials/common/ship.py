@@ -1,17 +1,19 @@
 """Make a shipped potential of a fitted one: thinner radial tables, and the reference set beside it.
 
 Usage: python ship.py fitted.qdml SHIPPED.qdml THINNING archive.extxyz.xz
-       python ship.py SHIPPED.qdml archive.extxyz.xz    the reference set alone, as for a committee
+       python ship.py SHIPPED.qdml archive.extxyz.xz    the reference set alone
 THINNING is 1 (the file as it is) or a divisor of the number of knots, for files of kind
 clebsch-gordan, whose tables are most of the file; all numbers then become fp32, in which they were
-fitted. Prints the largest changes that it makes on held-out frames; writes
-SHIPPED.reference.extxyz, what the shipped file gives for five frames, which a test recomputes.
+fitted. So do those of a committee (THINNING 1), for half the bytes. Prints the largest changes
+that it makes on held-out frames; writes SHIPPED.reference.extxyz, what the shipped file gives for
+five frames, which a test recomputes.
 """
 # SPDX-License-Identifier: MIT
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from qdml import Calculator
-from qdml.modelfile import content_hash, read_model, write_model
+from qdml.committee import read_members, write_committee
+from qdml.modelfile import content_hash, n_members, read_file, read_model, write_model
 
 N_REFERENCE = 5
 
@@ -46,6 +49,22 @@ def thinned(
     return {**document, "architecture": architecture, "proof": None}, fewer
 
 
+def write_single(committee: str, shipped: str) -> None:
+    """Write a committee with all its numbers in fp32; members keep the hash they came with."""
+    document, _ = read_file(committee)
+    members = [
+        replace(
+            member,
+            # the proof was over the numbers before
+            document={**member.document, "proof": None},
+            tensors={name: t.astype(np.float32) for name, t in member.tensors.items()},
+        )
+        for member in read_members(committee)
+    ]
+    factors = document.get("spread_factors")
+    write_committee(shipped, members, None, document["description"], factors)
+
+
 def evaluated(frame: Atoms, calculator: Calculator) -> Atoms:
     """The frame with the energy and forces of a potential, and its origin."""
     atoms = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc)
@@ -58,6 +77,17 @@ def evaluated(frame: Atoms, calculator: Calculator) -> Atoms:
 
 def main(fitted: str, shipped: str, step: int, archive: str) -> None:
     """Write the file and its reference set."""
+    if n_members(read_file(fitted)[0]) > 1:
+        if step > 1:
+            raise SystemExit(f"{fitted} is a committee: ship its members thinned, then pack those")
+        write_single(fitted, shipped)
+    else:
+        write_alone(fitted, shipped, step)
+    report(fitted, shipped, archive)
+
+
+def write_alone(fitted: str, shipped: str, step: int) -> None:
+    """Write one potential with thinner tables."""
     document, tensors = read_model(fitted)
     if step > 1:
         document, tensors = thinned(document, tensors, step)
@@ -67,6 +97,10 @@ def main(fitted: str, shipped: str, step: int, archive: str) -> None:
     for key in ("format", "tool"):
         document.pop(key, None)
     write_model(shipped, document, tensors)
+
+
+def report(fitted: str, shipped: str, archive: str) -> None:
+    """Print what shipping has changed on held-out frames, and write the reference set."""
     held_out = held_out_frames(archive)
     before, after = (predicted(path, held_out) for path in (fitted, shipped))
     pairs = list(zip(before, after, strict=True))

@@ -8,7 +8,7 @@ import ase.io
 import numpy as np
 import pytest
 import qdml
-from qdml.committee import read_members
+from qdml.committee import read_members, write_committee
 from qdml.modelfile import read_file
 
 POTENTIALS = Path(__file__).resolve().parents[2] / "potentials"
@@ -93,3 +93,26 @@ def test_thinner_tables_keep_values_and_slopes_at_their_knots(monkeypatch):
     assert np.array_equal(tensors["other"], x.astype(np.float32))
     with pytest.raises(SystemExit, match="cannot be divided"):
         thinned(document, {}, 5)
+
+
+def test_a_committee_ships_in_single_precision(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(POTENTIALS / "common"))
+    sys.modules.pop("ship", None)
+    from ship import main, write_single
+
+    fast = POTENTIALS / "pbse" / "pbse-pbe-fast.qdml"
+    double, single = tmp_path / "double.qdml", tmp_path / "single.qdml"
+    alone = read_members(fast)
+    write_committee(double, alone * 2, None, "two", {"energy": 3.0, "forces": 2.0})
+    write_single(str(double), str(single))
+    assert single.stat().st_size < 0.6 * double.stat().st_size
+    document = read_file(single)[0]
+    assert document["description"] == "two"
+    assert document["spread_factors"] == {"energy": 3.0, "forces": 2.0}
+    for member in read_members(single):
+        assert member.hash == alone[0].hash
+        assert member.document["proof"] is None
+        for name, tensor in member.tensors.items():
+            assert np.array_equal(tensor, alone[0].tensors[name].astype(np.float32)), name
+    with pytest.raises(SystemExit, match="is a committee"):
+        main(str(double), str(tmp_path / "x.qdml"), 5, "unread.xyz")
