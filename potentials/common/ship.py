@@ -13,7 +13,6 @@ five frames, which a test recomputes.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from qdml import Calculator
-from qdml.committee import read_members, write_committee
+from qdml.committee import Member, read_members, write_committee
 from qdml.modelfile import content_hash, n_members, read_file, read_model, write_model
 
 N_REFERENCE = 5
@@ -43,22 +42,23 @@ def thinned(
         table = tensors[name][::step].copy()
         table[:, 1] *= step
         fewer[name] = table
-    fewer = {name: tensor.astype(np.float32) for name, tensor in fewer.items()}
     architecture = {**document["architecture"], "knots": knots // step}
-    # the proof of the fit was over the file before
-    return {**document, "architecture": architecture, "proof": None}, fewer
+    return in_single({**document, "architecture": architecture}, fewer)
+
+
+def in_single(
+    document: dict[str, Any], tensors: dict[str, np.ndarray]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """All numbers in fp32, and no proof: that of the fit was over the numbers before."""
+    single = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+    return {**document, "proof": None}, single
 
 
 def write_single(committee: str, shipped: str) -> None:
     """Write a committee with all its numbers in fp32; members keep the hash they came with."""
     document, _ = read_file(committee)
     members = [
-        replace(
-            member,
-            # the proof was over the numbers before
-            document={**member.document, "proof": None},
-            tensors={name: t.astype(np.float32) for name, t in member.tensors.items()},
-        )
+        Member(*in_single(member.document, member.tensors), member.hash)
         for member in read_members(committee)
     ]
     factors = document.get("spread_factors")
